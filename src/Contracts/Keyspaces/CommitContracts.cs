@@ -1,0 +1,14 @@
+using Quicksilver.Model;
+
+namespace Quicksilver.Contracts;
+
+/// <summary>Several commands, each all or nothing by itself; a single commit is a batch of one.</summary>
+/// <param name="Commands">See <see cref="CommandBatch"/>. At most <see cref="Limits.MaxCommandsPerBatch"/>.</param>
+[GenerateSerializer, Immutable, Alias("qs.CommitManyRequest")]
+public sealed record CommitManyRequest([property: Id(0)] Payload Commands);
+
+/// <param name="Outcomes">One per command, in the order of the request.</param>
+[GenerateSerializer, Immutable, Alias("qs.CommitManyAnswer")]
+public sealed record CommitManyAnswer(
+    [property: Id(0)] CommitOutcome[] Outcomes,
+    [property: Id(1)] AnswerContext Context);

@@ -1,0 +1,102 @@
+using Quicksilver.Model;
+
+namespace Quicksilver.Contracts;
+
+/// <summary>State of one row of an answer. On the wire: explicit numbers, append-only.</summary>
+public enum RowState : byte
+{
+    /// <summary>The key does not exist in the View that answered.</summary>
+    Absent = 0,
+
+    Found = 1,
+
+    /// <summary>The answer's byte budget was spent before this key: ask for it again.</summary>
+    AskAgain = 2,
+}
+
+/// <summary>
+/// The packed blocks of reads. Keys: a count, then each key with its length. Rows of a multi-read: a count, then each row as
+/// state and, when found, revision, metadata, value. Rows of a scan: a count, then key, revision, metadata, value.
+/// </summary>
+public static class ReadBlocks
+{
+    public static Payload PackKeys(IReadOnlyList<Key> keys)
+    {
+        var size = 10;
+        foreach (var key in keys)
+        {
+            size += key.Span.Length + 3;
+        }
+
+        var writer = new ByteWriter(size);
+        writer.WriteVarint(keys.Count);
+        foreach (var key in keys)
+        {
+            writer.WriteBytes(key.Span);
+        }
+
+        return new(writer.WrittenMemory);
+    }
+
+    /// <summary>Reads the count of a block of keys and checks it against the limits.</summary>
+    public static int ReadKeyCount(ref ByteReader reader)
+    {
+        var count = reader.ReadCount(Limits.MaxKeysPerRead, "the number of keys");
+        return count == 0 ? throw reader.Malformed("the read asks for no key") : count;
+    }
+
+    public static ReadOnlySpan<byte> ReadKey(ref ByteReader reader)
+    {
+        var key = reader.ReadBytes(Limits.MaxKeyBytes, "the key's length");
+        return key.IsEmpty ? throw reader.Malformed("a key is empty") : key;
+    }
+
+    public static void WriteFound(ByteWriter writer, Revision revision, ReadOnlySpan<byte> metadata, ReadOnlySpan<byte> value)
+    {
+        writer.WriteByte((byte)RowState.Found);
+        writer.WriteVarint(revision.Value);
+        writer.WriteBytes(metadata);
+        writer.WriteBytes(value);
+    }
+
+    public static void WriteWithout(ByteWriter writer, RowState state) => writer.WriteByte((byte)state);
+
+    public static void WriteScanned(ByteWriter writer, ReadOnlySpan<byte> key, Revision revision, ReadOnlySpan<byte> metadata, ReadOnlySpan<byte> value)
+    {
+        writer.WriteBytes(key);
+        writer.WriteVarint(revision.Value);
+        writer.WriteBytes(metadata);
+        writer.WriteBytes(value);
+    }
+
+    /// <summary>Reads the next row of a multi-read. The spans live as long as the source.</summary>
+    public static RowState ReadRow(ref ByteReader reader, out Revision revision, out ReadOnlySpan<byte> metadata, out ReadOnlySpan<byte> value)
+    {
+        var state = (RowState)reader.ReadByte();
+        revision = default;
+        metadata = default;
+        value = default;
+        switch (state)
+        {
+            case RowState.Absent or RowState.AskAgain:
+                return state;
+            case RowState.Found:
+                revision = new(reader.ReadVarint());
+                metadata = reader.ReadBytes(Limits.MaxMetadataBytes, "the metadata's length");
+                value = reader.ReadBytes(Limits.MaxValueBytes, "the value's length");
+                return state;
+            default:
+                throw reader.Malformed($"row state {(byte)state} is unknown to this version");
+        }
+    }
+
+    /// <summary>Reads the next row of a scan. The spans live as long as the source.</summary>
+    public static ReadOnlySpan<byte> ReadScanned(ref ByteReader reader, out Revision revision, out ReadOnlySpan<byte> metadata, out ReadOnlySpan<byte> value)
+    {
+        var key = ReadKey(ref reader);
+        revision = new(reader.ReadVarint());
+        metadata = reader.ReadBytes(Limits.MaxMetadataBytes, "the metadata's length");
+        value = reader.ReadBytes(Limits.MaxValueBytes, "the value's length");
+        return key;
+    }
+}

@@ -1,0 +1,27 @@
+using System.Diagnostics.CodeAnalysis;
+
+namespace Quicksilver.Model;
+
+/// <summary>The one rule for names that people choose: nodes, regions, keyspaces. <c>[a-z0-9][a-z0-9._-]{0,62}</c></summary>
+internal static class Names
+{
+    public const int MaxLength = 63;
+
+    public static bool IsValid([NotNullWhen(true)] string? text)
+    {
+        if (text is not { Length: > 0 and <= MaxLength } || !char.IsAsciiLetterOrDigit(text[0]))
+        {
+            return false;
+        }
+
+        foreach (var c in text)
+        {
+            if (c is not ((>= 'a' and <= 'z') or (>= '0' and <= '9') or '.' or '_' or '-'))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+}

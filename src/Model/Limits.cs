@@ -1,0 +1,56 @@
+namespace Quicksilver.Model;
+
+/// <summary>
+/// Every size limit of the system, in one place. Persisted and wire formats use lengths that reach well past them, so a limit
+/// can be raised without a new format.
+/// </summary>
+public static class Limits
+{
+    /// <summary>Longest key, bytes. A key has at least 1.</summary>
+    public const int MaxKeyBytes = 1024;
+
+    /// <summary>Longest value, bytes. A value may be empty.</summary>
+    public const int MaxValueBytes = 1024 * 1024;
+
+    /// <summary>Longest metadata of a key, bytes. Source: the same limit in Workers KV.</summary>
+    public const int MaxMetadataBytes = 1024;
+
+    /// <summary>Most mutations of one transaction.</summary>
+    public const int MaxMutations = 10_000;
+
+    /// <summary>Most conditions of one transaction.</summary>
+    public const int MaxConditions = 1_000;
+
+    /// <summary>Largest transaction in its binary form, bytes.</summary>
+    public const int MaxTransactionBytes = 4 * 1024 * 1024;
+
+    /// <summary>Slots into which keys fall; also the most shards of a keyspace. Source: Quicksilver v2's logical shards.</summary>
+    public const int SlotCount = 1024;
+
+    /// <summary>Largest message on any Orleans connection, bytes. Both ends must agree; a larger one closes the connection.</summary>
+    public const int MaxMessageBytes = 8 * 1024 * 1024;
+
+    /// <summary>
+    /// Budget of one answer or merged request, bytes: one largest row or transaction plus headers must fit beside it, so that
+    /// budget + one more item stays below <see cref="MaxMessageBytes"/>.
+    /// </summary>
+    public const int MaxBatchBytes = 1024 * 1024;
+
+    /// <summary>Most keys of one multi-read.</summary>
+    public const int MaxKeysPerRead = 10_000;
+
+    /// <summary>Most commands of one commit call, and most of one Raft entry.</summary>
+    public const int MaxCommandsPerBatch = 4_096;
+
+    /// <summary>Most rows of one scan page.</summary>
+    public const int MaxScanRows = 10_000;
+
+    /// <summary>Default size of a page of the change log, bytes of records. A page holds at least one record, whatever its size.</summary>
+    public const int DefaultPageBytes = 512 * 1024;
+
+    /// <summary>
+    /// How far back, in revisions, the condition "not changed since" may look. It is judged by reading the log from there on,
+    /// at apply, so it must be bounded; further back it is refused.
+    /// </summary>
+    public const int MaxConditionWindow = 10_000;
+}

@@ -1,0 +1,168 @@
+using Microsoft.Extensions.Logging;
+using Quicksilver.Model;
+using Quicksilver.Storage;
+
+namespace Quicksilver.Sequencing;
+
+/// <summary>
+/// The thin driver of <see cref="SequencerPump"/>: waits for commands, hands entries to the consensus log one at a time, and
+/// expires what nobody answers. Owns one loop, from <see cref="Start"/> to <see cref="StopAsync"/>.
+/// </summary>
+public sealed partial class Sequencer : ISequencer, IAsyncDisposable
+{
+    private readonly IConsensusLog _log;
+    private readonly NodeStore _store;
+    private readonly SequencerOptions _options;
+    private readonly SequencerPump _pump;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly SemaphoreSlim _signal = new(0);
+    private readonly CancellationTokenSource _stop = new();
+    private Task _loop = Task.CompletedTask;
+    private volatile bool _stopping;
+    private int _signalled;
+
+    public Sequencer(
+        IConsensusLog log, NodeStore store, SequencerOptions options, ulong incarnation, TimeProvider time, ILogger<Sequencer> logger)
+    {
+        _log = log;
+        _store = store;
+        _options = options;
+        _time = time;
+        _logger = logger;
+        _pump = new(options, incarnation);
+    }
+
+    public Leadership Leadership => _log.Leadership;
+
+    public int QueuedCommands => _pump.QueuedCommands;
+
+    public void Start() => _loop = RunAsync();
+
+    /// <inheritdoc/>
+    public async ValueTask<CommitOutcome[]> CommitAsync(IReadOnlyList<ReadOnlyMemory<byte>> commands, CancellationToken cancellation)
+    {
+        long bytes = 0;
+        foreach (var command in commands)
+        {
+            bytes += command.Length;
+        }
+
+        var submission = new Submission(commands, bytes);
+        if (_stopping || !_log.Leadership.IsLeader)
+        {
+            submission.CompleteAll(CommitOutcome.Unavailable);
+        }
+        else if (!_pump.TryEnqueue(submission))
+        {
+            submission.CompleteAll(CommitOutcome.Overloaded(_options.RetryAfter));
+        }
+        else
+        {
+            Signal();
+        }
+
+        return await submission.Outcomes.WaitAsync(cancellation).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<Revision?> ReadBarrierAsync(CancellationToken cancellation) =>
+        !_stopping && await _log.ReadBarrierAsync(cancellation).ConfigureAwait(false) ? _store.Progress.Position.Revision : null;
+
+    /// <summary>To be called for every entry that this member applies, on the thread that applied it.</summary>
+    public void OnApplied(AppliedEntry applied) => _pump.OnApplied(applied.Proposal, applied.Outcomes);
+
+    /// <summary>Refuses new commands and completes what was taken.</summary>
+    public async Task StopAsync()
+    {
+        _stopping = true;
+        Signal();
+        await _loop.ConfigureAwait(false);
+    }
+
+    private async Task RunAsync()
+    {
+        await Task.Yield();
+        while (true)
+        {
+            await _signal.WaitAsync(CancellationToken.None).ConfigureAwait(false);
+            Volatile.Write(ref _signalled, 0);
+            if (!_log.Leadership.IsLeader)
+            {
+                _pump.RefuseQueued();
+            }
+
+            while (_pump.MakeEntry(_store.Progress, new(_time.GetUtcNow().ToUnixTimeMilliseconds())) is { } proposal)
+            {
+                await ProposeAsync(proposal).ConfigureAwait(false);
+            }
+
+            if (_stopping)
+            {
+                _pump.RefuseQueued();
+                return;
+            }
+        }
+    }
+
+    private async Task ProposeAsync(Proposal proposal)
+    {
+        ProposeResult result;
+        try
+        {
+            result = await _log.ProposeAsync(proposal.Entry, _stop.Token).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            // Whatever the log says here, the entry may be on a disk: never a failure, always unknown.
+            LogProposalFailed(proposal.Id.Number, e);
+            result = ProposeResult.Unknown;
+        }
+
+        switch (result)
+        {
+            case ProposeResult.Applied:
+                break;
+            case ProposeResult.NotProposed:
+                _pump.OnNotProposed(proposal.Id);
+                break;
+            case ProposeResult.Unknown or ProposeResult.Unspecified:
+                _ = ExpireAsync(proposal.Id);
+                break;
+        }
+    }
+
+    /// <summary>Gives the next leader time to commit the entry after all, then says that its fate is unknown.</summary>
+    private async Task ExpireAsync(ProposalId id)
+    {
+        await Task.Delay(_options.UnknownGrace, _time, _stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        _pump.OnExpired(id);
+    }
+
+    private void Signal()
+    {
+        if (Interlocked.Exchange(ref _signalled, 1) == 0)
+        {
+            _signal.Release();
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (!_stopping)
+        {
+            _stopping = true;
+            await _stop.CancelAsync().ConfigureAwait(false);
+            Signal();
+            await _loop.ConfigureAwait(false);
+        }
+
+        await _stop.CancelAsync().ConfigureAwait(false);
+        _pump.ExpireAll();
+        _signal.Dispose();
+        _stop.Dispose();
+    }
+
+    [LoggerMessage(1, LogLevel.Warning, "The fate of proposal {Number} is not known yet: the consensus log failed while it was on its way.")]
+    private partial void LogProposalFailed(ulong number, Exception e);
+}

@@ -1,0 +1,163 @@
+using System.Buffers;
+using DotNext.Net.Cluster.Consensus.Raft.StateMachine;
+using Quicksilver.Model;
+using Quicksilver.Storage;
+
+namespace Quicksilver.Sequencing;
+
+/// <summary>This member's log is behind what the leader has kept: it cannot catch up by log and must be repaired.</summary>
+public sealed class NeedsRepairException(LogIndex applied, LogIndex oldest)
+    : Exception($"This member has applied Raft entry {applied}; the leader has cut its log up to {oldest}. Its data must be rebuilt: run 'qs hub repair'.");
+
+/// <summary>
+/// What the library applies committed entries to. It hands them to <see cref="EntryApplier"/> in order, skips what the store
+/// has already, and decides how far the log may be cut. Its first failure is final: the library would go on with a member that
+/// no longer applies, so whoever owns this must watch <see cref="Fault"/> and stop the process.
+/// </summary>
+internal sealed class HubStateMachine : IStateMachine
+{
+    /// <summary>Tells our entries from the library's own.</summary>
+    public const int CommandKind = 1;
+
+    private readonly NodeStore _store;
+    private readonly EntryApplier _applier;
+    private readonly Action<AppliedEntry> _onApplied;
+    private readonly RaftLogCutter _cutter;
+    private readonly TaskCompletionSource<Exception> _fault = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private volatile LogFloor? _floor;
+
+    public HubStateMachine(NodeStore store, EntryApplier applier, RaftLogOptions options, Action<AppliedEntry> onApplied)
+    {
+        _store = store;
+        _applier = applier;
+        _onApplied = onApplied;
+        _cutter = new(options);
+
+        // The stored floor, not the applied index: peers that lag a little must still find their entries here after a restart.
+        _floor = store.ReadRaftFloor() is { } floor ? new(floor) : null;
+    }
+
+    /// <summary>Completes with the first failure of apply.</summary>
+    public Task<Exception> Fault => _fault.Task;
+
+    int IStateMachine.Version => 1;
+
+    ISnapshot? ISnapshotManager.Snapshot => _floor;
+
+    ValueTask ISnapshotManager.ReclaimGarbageAsync(long watermark, CancellationToken token) => ValueTask.CompletedTask;
+
+    ValueTask<long> IStateMachine.ApplyAsync(LogEntry entry, CancellationToken token)
+    {
+        try
+        {
+            Apply(entry);
+            return new(entry.Index);
+        }
+        catch (Exception e)
+        {
+            // The library has no event for this, and it must never advance past an entry that was not applied.
+            _fault.TrySetResult(e);
+            throw;
+        }
+    }
+
+    private void Apply(in LogEntry entry)
+    {
+        var index = new LogIndex(entry.Index);
+        if (entry.IsSnapshot)
+        {
+            if (index > _store.Progress.AppliedIndex)
+            {
+                throw new NeedsRepairException(_store.Progress.AppliedIndex, index);
+            }
+
+            Cut(new(index, new(entry.Term)));
+            return;
+        }
+
+        if (entry.CommandId is not CommandKind)
+        {
+            return;
+        }
+
+        if (!entry.TryGetPayload(out ReadOnlySequence<byte> payload))
+        {
+            throw new InvalidDataException($"Raft entry {index} has no payload.");
+        }
+
+        if (payload.IsSingleSegment)
+        {
+            ApplyPayload(index, payload.FirstSpan);
+        }
+        else
+        {
+            // The entry straddles two chunks of the log.
+            var rented = ArrayPool<byte>.Shared.Rent(checked((int)payload.Length));
+            try
+            {
+                payload.CopyTo(rented);
+                ApplyPayload(index, rented.AsSpan(0, (int)payload.Length));
+            }
+            finally
+            {
+                ArrayPool<byte>.Shared.Return(rented);
+            }
+        }
+
+        if (_cutter.OnApplied(new(index, new(entry.Term)), payload.Length) is { } floor)
+        {
+            Cut(floor);
+        }
+    }
+
+    private void ApplyPayload(LogIndex index, ReadOnlySpan<byte> payload)
+    {
+        if (_applier.Apply(index, payload) is { } applied)
+        {
+            _onApplied(applied);
+        }
+    }
+
+    /// <summary>Order matters: durable in the store first, then the library may delete.</summary>
+    private void Cut(RaftFloor floor)
+    {
+        _store.SaveRaftFloor(floor);
+        _floor = new(floor);
+    }
+}
+
+/// <summary>
+/// Decides when the Raft log is cut and where. Rarely, because each cut stalls replication for a moment, and never close to the
+/// end, because a follower one round behind would then need repair.
+/// </summary>
+internal sealed class RaftLogCutter(RaftLogOptions options)
+{
+    private readonly Queue<(RaftFloor Entry, long Bytes)> _above = new();
+    private long _bytesAbove;
+
+    /// <summary>Notes an applied entry; returns the new floor where it is time for one.</summary>
+    public RaftFloor? OnApplied(RaftFloor entry, long bytes)
+    {
+        _above.Enqueue((entry, bytes));
+        _bytesAbove += bytes;
+        if (_above.Count < options.CutAfterEntries && _bytesAbove < options.CutAfterBytes)
+        {
+            return null;
+        }
+
+        RaftFloor? floor = null;
+        while (_above.Count > options.CutAfterEntries * options.KeepShare || _bytesAbove > options.CutAfterBytes * options.KeepShare)
+        {
+            if (_above.Count <= 1)
+            {
+                break;
+            }
+
+            var (cut, size) = _above.Dequeue();
+            _bytesAbove -= size;
+            floor = cut;
+        }
+
+        return floor;
+    }
+}

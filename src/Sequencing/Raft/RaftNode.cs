@@ -1,0 +1,272 @@
+using System.Diagnostics;
+using System.Net;
+using DotNext.Net.Cluster;
+using DotNext.Net.Cluster.Consensus.Raft;
+using DotNext.Net.Cluster.Consensus.Raft.Membership;
+using DotNext.Net.Cluster.Consensus.Raft.StateMachine;
+using Microsoft.Extensions.Logging;
+using Quicksilver.Model;
+using Quicksilver.Storage;
+
+namespace Quicksilver.Sequencing;
+
+/// <summary>A member of the hub: its name and the endpoint of its Raft port, which stays the same over restarts.</summary>
+public sealed record HubMember(NodeId Node, IPEndPoint Endpoint);
+
+/// <summary>What a Raft member needs to start.</summary>
+public sealed record RaftNodeOptions
+{
+    public required NodeId Self { get; init; }
+
+    /// <summary>All members, this one included. One, or three.</summary>
+    public required IReadOnlyList<HubMember> Members { get; init; }
+
+    /// <summary>Directory of the Raft log. No other process may use it: the owner holds <see cref="DataDirectory"/>.</summary>
+    public required string LogDirectory { get; init; }
+
+    /// <summary>
+    /// A follower that hears nothing for between this and twice this starts an election. Default 500 ms: a disk that stalls for
+    /// longer costs the leadership. Also decides the heartbeat (0.3 of it) and the time-out of a request (0.5 of it).
+    /// </summary>
+    public TimeSpan ElectionTimeout { get; init; } = TimeSpan.FromMilliseconds(500);
+
+    /// <summary>Size of one file of the log, bytes, a power of two; fixed for the life of a log. Default 16 MiB.</summary>
+    public int ChunkBytes { get; init; } = 16 << 20;
+}
+
+/// <summary>
+/// The DotNext adapter: Raft over TCP with a durable log. Watch <see cref="Fault"/>: after it completes this member must stop,
+/// because the library itself neither stops nor gives up a leadership when its log or apply fails.
+/// </summary>
+public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
+{
+    private static readonly TimeSpan ProbePeriod = TimeSpan.FromMilliseconds(250);
+
+    private readonly RaftNodeOptions _options;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly HubStateMachine _machine;
+    private readonly DurableWriteAheadLog _log;
+    private readonly RaftCluster _cluster;
+    private readonly TaskCompletionSource<Exception> _fault = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly CancellationTokenSource _faulted = new();
+    private readonly CancellationTokenSource _stop = new();
+    private Task _watch = Task.CompletedTask;
+
+    /// <param name="onApplied">Called for every entry this member applies, in order, on the thread that applies.</param>
+    public RaftNode(
+        RaftNodeOptions options, NodeStore store, EntryApplier applier, RaftLogOptions logOptions, Action<AppliedEntry> onApplied,
+        TimeProvider time, ILoggerFactory loggers)
+    {
+        _options = options;
+        _time = time;
+        _logger = loggers.CreateLogger<RaftNode>();
+        _machine = new(store, applier, logOptions, onApplied);
+        Directory.CreateDirectory(options.LogDirectory);
+        _log = new(
+            new WriteAheadLog.Options
+            {
+                Location = options.LogDirectory,
+                ChunkSize = options.ChunkBytes,
+                HashAlgorithm = WriteAheadLog.IntegrityHashAlgorithm.XxHash3,
+
+                // Shared memory would turn a full or lost disk into silence or a crash of the process.
+                MemoryManagement = WriteAheadLog.MemoryManagementStrategy.PrivateMemory,
+            },
+            _machine);
+        _cluster = new(Configuration(options, loggers)) { AuditTrail = _log };
+        _cluster.LeaderChanged += (_, leader) => LogLeaderChanged(NodeAt(leader?.EndPoint)?.Value ?? "none", _cluster.Term);
+    }
+
+    /// <summary>Completes with the first failure after which this member cannot go on.</summary>
+    public Task<Exception> Fault => _fault.Task;
+
+    /// <inheritdoc/>
+    public Leadership Leadership => new(
+        !LeadershipToken.IsCancellationRequested && !_faulted.IsCancellationRequested, new(_cluster.Term), NodeAt(_cluster.Leader?.EndPoint));
+
+    private CancellationToken LeadershipToken
+    {
+        get
+        {
+            try
+            {
+                return _cluster.LeadershipToken;
+            }
+            catch (UnreachableException)
+            {
+                // A failed change of role left the library in no role at all.
+                return new(canceled: true);
+            }
+        }
+    }
+
+    private static RaftCluster.TcpConfiguration Configuration(RaftNodeOptions options, ILoggerFactory loggers)
+    {
+        var self = options.Members.First(member => member.Node == options.Self).Endpoint;
+        var election = (int)options.ElectionTimeout.TotalMilliseconds;
+        var configuration = new RaftCluster.TcpConfiguration(self)
+        {
+            PublicEndPoint = self,
+            ConfigurationStorage = null!,
+            ColdStart = false,
+            LoggerFactory = loggers,
+            LowerElectionTimeout = election,
+            UpperElectionTimeout = 2 * election,
+            HeartbeatThreshold = 0.3,
+            RequestTimeout = TimeSpan.FromMilliseconds(election / 2.0),
+            ConnectTimeout = TimeSpan.FromMilliseconds(election / 4.0),
+            GracefulShutdownTimeout = TimeSpan.FromMilliseconds(200),
+            AggressiveLeaderStickiness = true,
+            IsLeaderLeaseEnabled = true,
+            TransmissionBlockSize = 65535,
+        };
+        var members = ((InMemoryClusterConfigurationStorage<EndPoint>)configuration.ConfigurationStorage).CreateInitialConfigurationBuilder();
+        foreach (var member in options.Members)
+        {
+            members.Add(member.Endpoint);
+        }
+
+        members.Build();
+        return configuration;
+    }
+
+    /// <summary>
+    /// Checks and replays the log, then takes part. Does not wait for peers. Throws where the log is damaged, where it does not
+    /// reach back to what the store has, or where the port is in use.
+    /// </summary>
+    public async Task StartAsync(CancellationToken cancellation)
+    {
+        _watch = WatchAsync();
+        await _cluster.StartAsync(cancellation).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<ProposeResult> ProposeAsync(ReadOnlyMemory<byte> entry, CancellationToken cancellation)
+    {
+        // Order matters: the token of this leadership first, then its term; an entry is never stamped with an older term than
+        // the leadership that proposes it.
+        var leadership = LeadershipToken;
+        var term = _cluster.Term;
+        if (leadership.IsCancellationRequested || _faulted.IsCancellationRequested)
+        {
+            return ProposeResult.NotProposed;
+        }
+
+        using var linked = CancellationTokenSource.CreateLinkedTokenSource(leadership, _faulted.Token, cancellation);
+        try
+        {
+            await _cluster.ReplicateAsync(
+                new BinaryLogEntry { Content = entry, Term = term, CommandId = HubStateMachine.CommandKind }, linked.Token).ConfigureAwait(false);
+            return ProposeResult.Applied;
+        }
+        catch (Exception e) when (e is NotLeaderException or OperationCanceledException)
+        {
+            return ProposeResult.Unknown;
+        }
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<bool> ReadBarrierAsync(CancellationToken cancellation)
+    {
+        var leadership = LeadershipToken;
+        if (leadership.IsCancellationRequested || _faulted.IsCancellationRequested)
+        {
+            return false;
+        }
+
+        using var linked = CancellationTokenSource.CreateLinkedTokenSource(leadership, _faulted.Token, cancellation);
+        try
+        {
+            // Linearizable only on the leader; a follower would be told a commit index without asking a majority.
+            await _cluster.ApplyReadBarrierAsync(ReadBarrierType.Strong, linked.Token).ConfigureAwait(false);
+            return !leadership.IsCancellationRequested;
+        }
+        catch (Exception e) when (e is NotLeaderException or QuorumUnreachableException
+            || (e is OperationCanceledException && !cancellation.IsCancellationRequested))
+        {
+            return false;
+        }
+    }
+
+    /// <summary>
+    /// Hands the leadership over, where there is somebody to hand it to. A hub of one keeps it: it would only be without a
+    /// leader for half a second.
+    /// </summary>
+    public async Task ResignAsync(CancellationToken cancellation)
+    {
+        if (_options.Members.Count > 1 && Leadership.IsLeader)
+        {
+            await ((ICluster)_cluster).ResignAsync(cancellation).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>
+    /// Apply reports its failures itself; those of the log's own background work show only when somebody asks, so it is asked.
+    /// </summary>
+    private async Task WatchAsync()
+    {
+        using var timer = new PeriodicTimer(ProbePeriod, _time);
+        try
+        {
+            while (true)
+            {
+                var tick = timer.WaitForNextTickAsync(_stop.Token).AsTask();
+                await Task.WhenAny(_machine.Fault, tick).ConfigureAwait(false);
+                if (_machine.Fault.IsCompletedSuccessfully)
+                {
+                    await FailAsync(await _machine.Fault.ConfigureAwait(false)).ConfigureAwait(false);
+                    return;
+                }
+
+                await tick.ConfigureAwait(false);
+                await _log.WaitForApplyAsync(0L, CancellationToken.None).ConfigureAwait(false);
+            }
+        }
+        catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException)
+        {
+            // Stopped in order.
+        }
+        catch (Exception e)
+        {
+            await FailAsync(e).ConfigureAwait(false);
+        }
+    }
+
+    private async Task FailAsync(Exception e)
+    {
+        LogFaulted(e);
+        await _faulted.CancelAsync().ConfigureAwait(false);
+        _fault.TrySetResult(e);
+    }
+
+    private NodeId? NodeAt(EndPoint? endpoint)
+    {
+        foreach (var member in _options.Members)
+        {
+            if (member.Endpoint.Equals(endpoint))
+            {
+                return member.Node;
+            }
+        }
+
+        return null;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync().ConfigureAwait(false);
+        await _watch.ConfigureAwait(false);
+        await _cluster.StopAsync(CancellationToken.None).ConfigureAwait(false);
+        await _cluster.DisposeAsync().ConfigureAwait(false);
+        await _log.DisposeAsync().ConfigureAwait(false);
+        _stop.Dispose();
+        _faulted.Dispose();
+    }
+
+    [LoggerMessage(1, LogLevel.Information, "Hub leader is {Leader} (term {Term}).")]
+    private partial void LogLeaderChanged(string leader, long term);
+
+    [LoggerMessage(2, LogLevel.Critical, "This hub member cannot go on and stops.")]
+    private partial void LogFaulted(Exception e);
+}

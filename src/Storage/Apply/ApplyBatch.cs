@@ -1,0 +1,384 @@
+using Quicksilver.Model;
+using Quicksilver.Storage.Native;
+
+namespace Quicksilver.Storage;
+
+/// <summary>
+/// The one way to change a store: stage records, then commit them with the position they lead to, in one write batch. The hub
+/// stages what it decided (<see cref="Append"/>); a replica stages what it received (<see cref="AppendVerified"/>), and both
+/// go through the same code from there. For one thread. Reused from batch to batch; staging after a failed commit throws.
+/// </summary>
+public sealed class ApplyBatch
+{
+    /// <summary>Keyspaces whose state stays in memory between batches. Past it the memory is emptied; it fills again by use.</summary>
+    private const int MaxCachedKeyspaces = 65_536;
+
+    private readonly NodeStore _store;
+    private readonly WriteBatchBuilder _batch = new();
+    private readonly Dictionary<KeyspaceId, KeyspaceState> _cache = [];
+    private readonly Dictionary<KeyspaceId, KeyspaceState?> _touched = [];
+    private readonly RowOverlay _overlay = new();
+    private StoreProgress _progress;
+    private Revision _revision;
+    private ChainHash _chain;
+    private LogTime _logTime;
+    private View? _base;
+
+    public ApplyBatch(NodeStore store)
+    {
+        _store = store;
+        _progress = store.Progress;
+    }
+
+    /// <summary>Revision of the last staged record, or of the View below where none is staged.</summary>
+    public Revision Revision => _revision;
+
+    /// <summary>Chain hash at <see cref="Revision"/>.</summary>
+    public ChainHash Chain => _chain;
+
+    public ClusterUuid Cluster => _progress.Cluster;
+
+    public HistoryId History => _progress.Position.History;
+
+    public int FeatureLevel => _progress.FeatureLevel;
+
+    public KeyspaceId NextKeyspace => _progress.NextKeyspace;
+
+    /// <summary>Bytes staged so far.</summary>
+    public int StagedBytes => _batch.Length;
+
+    /// <summary>The View below the batch. Rows staged since are not in it: read through <see cref="RowRevision"/>.</summary>
+    public View Base => _base ?? throw new InvalidOperationException("Begin the batch first.");
+
+    /// <summary>
+    /// Remember staged rows, so that later commands of the batch are judged against them; a batch of plain puts does without.
+    /// To be set before the first record is staged; off after <see cref="Begin"/>.
+    /// </summary>
+    public bool TrackRows
+    {
+        get => _overlay.TrackAll;
+        set => _overlay.TrackAll = value;
+    }
+
+    /// <summary>Starts an empty batch on the current View.</summary>
+    public void Begin()
+    {
+        _store.ThrowIfFailed();
+        Reset();
+        _base = _store.AcquireView();
+        _progress = _base.Progress;
+        _revision = _progress.Position.Revision;
+        _chain = _progress.Chain;
+        _logTime = _progress.LogTime;
+    }
+
+    /// <summary>Gives up what is staged.</summary>
+    public void Reset()
+    {
+        _batch.Clear();
+        _touched.Clear();
+        _overlay.Clear();
+        _base?.Dispose();
+        _base = null;
+    }
+
+    /// <summary>Makes an empty store part of a cluster. Only before its first record.</summary>
+    public void Adopt(ClusterUuid cluster, HistoryId history)
+    {
+        if (!_progress.Cluster.IsNone || _revision != Revision.None)
+        {
+            throw new InvalidOperationException($"The store belongs to cluster {_progress.Cluster} already.");
+        }
+
+        _progress = _progress with { Cluster = cluster, Position = new(LogId.Main, history, Revision.None) };
+        _chain = StoreProgress.FirstChain(cluster, history);
+    }
+
+    public void SetFeatureLevel(int level) => _progress = _progress with { FeatureLevel = level };
+
+    /// <summary>State of a keyspace as the batch sees it, or null where there is none.</summary>
+    public KeyspaceState? FindKeyspace(KeyspaceId id)
+    {
+        if (_touched.TryGetValue(id, out var touched))
+        {
+            return touched;
+        }
+
+        if (_cache.TryGetValue(id, out var cached))
+        {
+            return cached;
+        }
+
+        var state = Base.FindKeyspace(id);
+        if (state is null && id == KeyspaceId.Catalog)
+        {
+            state = KeyspaceState.EmptyCatalog(StoreProgress.FirstChain(_progress.Cluster, _progress.Position.History));
+        }
+
+        if (state is not null)
+        {
+            if (_cache.Count >= MaxCachedKeyspaces)
+            {
+                _cache.Clear();
+            }
+
+            _cache[id] = state;
+        }
+
+        return state;
+    }
+
+    /// <summary>The keyspace of a name as the batch sees it, or null where there is none.</summary>
+    public KeyspaceState? FindKeyspace(KeyspaceName name)
+    {
+        var key = Key.From(name.Value);
+        if (_overlay.TryGet(KeyspaceId.Catalog, key.Span, out var staged))
+        {
+            return staged.Exists ? FindKeyspace(CatalogRow.Read(staged.Value.Span).Id) : null;
+        }
+
+        return Base.FindKeyspace(name) is { } info ? FindKeyspace(info.Id) : null;
+    }
+
+    /// <summary>Revision that last changed a key, as the batch sees it; <see cref="Revision.None"/> where the key does not exist.</summary>
+    public Revision RowRevision(KeyspaceId keyspace, ReadOnlySpan<byte> key)
+    {
+        if (_overlay.TryGet(keyspace, key, out var staged))
+        {
+            return staged.Exists ? staged.Revision : Revision.None;
+        }
+
+        using var row = Base.Get(keyspace, key);
+        return row.Found ? row.Row.Revision : Revision.None;
+    }
+
+    /// <summary>True where the mutation would leave the key as it is, as the batch sees it.</summary>
+    public bool WouldChangeNothing(KeyspaceId keyspace, in MutationView mutation)
+    {
+        if (_overlay.TryGet(keyspace, mutation.Key, out var staged))
+        {
+            return mutation.Kind == MutationKind.Put
+                ? staged.Exists && staged.Value.Span.SequenceEqual(mutation.Value) && staged.Metadata.Span.SequenceEqual(mutation.Metadata)
+                : !staged.Exists;
+        }
+
+        using var row = Base.Get(keyspace, mutation.Key);
+        if (mutation.Kind != MutationKind.Put || !row.Found)
+        {
+            return mutation.Kind != MutationKind.Put && !row.Found;
+        }
+
+        var current = row.Row;
+        return current.Value.SequenceEqual(mutation.Value) && current.Metadata.SequenceEqual(mutation.Metadata);
+    }
+
+    /// <summary>Latest staged change of a key, or of any key with this prefix; <see cref="Revision.None"/> where the batch has none.</summary>
+    public Revision LatestStagedChange(KeyspaceId keyspace, ReadOnlySpan<byte> key, bool isPrefix) => _overlay.LatestChange(keyspace, key, isPrefix);
+
+    /// <summary>
+    /// Hub: stages the next record with these mutations (their count in front) and returns its revision. The keyspace exists.
+    /// </summary>
+    public Revision Append(
+        KeyspaceId keyspace, LogTime logTime, OperationId operationId, ChainHash requestHash,
+        ReadOnlySpan<byte> principal, ReadOnlySpan<byte> mutations)
+    {
+        var state = FindKeyspace(keyspace) ?? throw new InvalidOperationException($"Keyspace {keyspace} does not exist.");
+        var header = new RecordHeader(_revision.Next, logTime, keyspace, state.Sequence.Next, operationId, requestHash);
+        var keyspaceChain = state.Chain;
+
+        StorageKeys.WriteRevision(_batch.BeginPut(Family(ColumnFamily.Log), StorageKeys.RevisionBytes), header.Revision);
+        RecordFormat.Write(
+            _batch.Value(RecordFormat.SizeOf(principal, mutations)), header, principal, mutations, ref _chain, ref keyspaceChain);
+        Stage(header, state with { Sequence = header.Sequence, Chain = keyspaceChain }, mutations);
+        return header.Revision;
+    }
+
+    /// <summary>
+    /// Replica: stages a received record, exactly as it is. Throws <see cref="MalformedDataException"/> where it is not the next
+    /// revision, not the next of its keyspace, or does not fit both chains; the batch must be reset then.
+    /// </summary>
+    public void AppendVerified(ReadOnlySpan<byte> bytes)
+    {
+        var record = RecordView.Parse(bytes);
+        var header = record.Header;
+        if (header.Revision != _revision.Next)
+        {
+            throw new MalformedDataException($"Revision {_revision.Next} was to come, the record says {header.Revision}.");
+        }
+
+        var state = FindKeyspace(header.Keyspace)
+            ?? throw new MalformedDataException($"Revision {header.Revision} belongs to keyspace {header.Keyspace}, which does not exist.");
+        if (header.Sequence != state.Sequence.Next)
+        {
+            throw new MalformedDataException($"Sequence {state.Sequence.Next} of keyspace {header.Keyspace} was to come, revision {header.Revision} says {header.Sequence}.");
+        }
+
+        var digest = record.ComputeDigest();
+        var chain = _chain.Append(digest);
+        var keyspaceChain = state.Chain.Append(digest);
+        if (chain != record.LogChain || keyspaceChain != record.KeyspaceChain)
+        {
+            throw new MalformedDataException($"Revision {header.Revision} does not fit the chain of the {(chain != record.LogChain ? "log" : "keyspace")}.");
+        }
+
+        if (header.LogTime < _logTime)
+        {
+            throw new MalformedDataException($"Revision {header.Revision} has log time {header.LogTime}, the one before has {_logTime}.");
+        }
+
+        Span<byte> key = stackalloc byte[StorageKeys.RevisionBytes];
+        StorageKeys.WriteRevision(key, header.Revision);
+        _batch.Put(Family(ColumnFamily.Log), key, bytes);
+        _chain = chain;
+        Stage(header, state with { Sequence = header.Sequence, Chain = keyspaceChain }, record.MutationBytes);
+    }
+
+    private void Stage(in RecordHeader header, KeyspaceState state, ReadOnlySpan<byte> mutations)
+    {
+        _revision = header.Revision;
+        _logTime = header.LogTime;
+        _touched[header.Keyspace] = state;
+        Span<byte> revision = stackalloc byte[StorageKeys.RevisionBytes];
+        StorageKeys.WriteRevision(revision, header.Revision);
+        StorageKeys.WriteKeyspaceLog(_batch.BeginPut(Family(ColumnFamily.KeyspaceLog), StorageKeys.KeyspaceLogBytes), header.Keyspace, header.Sequence);
+        _batch.Value(revision.Length).WriteRaw(revision);
+
+        var reader = new ByteReader(mutations);
+        var count = reader.ReadCount(Limits.MaxMutations, "the number of mutations");
+        for (var i = 0; i < count; i++)
+        {
+            StageMutation(header, MutationFormat.Read(ref reader));
+        }
+    }
+
+    private void StageMutation(in RecordHeader header, in MutationView mutation)
+    {
+        var data = Family(ColumnFamily.Data);
+        switch (mutation.Kind)
+        {
+            case MutationKind.Put:
+                StorageKeys.WriteData(_batch.BeginPut(data, StorageKeys.KeyspaceBytes + mutation.Key.Length), header.Keyspace, mutation.Key);
+                DataRow.Write(_batch.Value(DataRow.SizeOf(mutation.Metadata, mutation.Value)), header.Revision, mutation.Metadata, mutation.Value);
+                break;
+            case MutationKind.Delete:
+                StorageKeys.WriteData(_batch.Delete(data, StorageKeys.KeyspaceBytes + mutation.Key.Length), header.Keyspace, mutation.Key);
+                break;
+            case MutationKind.DropKeyspace when header.Keyspace == KeyspaceId.Catalog && mutation.DroppedKeyspace != KeyspaceId.Catalog:
+                StageDrop(mutation.DroppedKeyspace);
+                return;
+            default:
+                throw new MalformedDataException($"Revision {header.Revision} has a mutation of kind {mutation.Kind} in keyspace {header.Keyspace}.");
+        }
+
+        if (header.Keyspace == KeyspaceId.Catalog && mutation.Kind == MutationKind.Put)
+        {
+            StageCatalogRow(mutation);
+        }
+
+        _overlay.Record(header.Keyspace, header.Revision, mutation);
+    }
+
+    private void StageCatalogRow(in MutationView mutation)
+    {
+        var name = KeyspaceName.Parse(System.Text.Encoding.ASCII.GetString(mutation.Key));
+        var (id, settings, createdAt) = CatalogRow.Read(mutation.Value);
+        if (FindKeyspace(id) is { } known)
+        {
+            _touched[id] = known with { Settings = settings };
+            return;
+        }
+
+        if (id.Value < _progress.NextKeyspace.Value || id.Value == uint.MaxValue)
+        {
+            throw new MalformedDataException($"The catalog creates keyspace {id}, a number that was used before.");
+        }
+
+        // The chain of a keyspace starts from its id, so that the empty logs of two keyspaces are told apart.
+        Span<byte> seed = stackalloc byte[StorageKeys.KeyspaceBytes];
+        System.Buffers.Binary.BinaryPrimitives.WriteUInt32BigEndian(seed, id.Value);
+        _touched[id] = new(id, name, settings, createdAt, KeyspaceSequence.None, ChainHash.DigestOf(seed));
+        _progress = _progress with { NextKeyspace = new(id.Value + 1) };
+    }
+
+    private void StageDrop(KeyspaceId dropped)
+    {
+        Span<byte> start = stackalloc byte[StorageKeys.KeyspaceBytes];
+        Span<byte> end = stackalloc byte[StorageKeys.KeyspaceBytes];
+        StorageKeys.WriteData(start, dropped, default);
+        StorageKeys.WriteData(end, new(dropped.Value + 1), default);
+        _batch.DeleteRange(Family(ColumnFamily.Data), start, end);
+        _batch.DeleteRange(Family(ColumnFamily.KeyspaceLog), start, end);
+        _touched[dropped] = null;
+        _overlay.Drop(dropped);
+    }
+
+    /// <summary>
+    /// Writes everything staged with the position it leads to, all or nothing, and publishes the View. Not synced. Throws
+    /// <see cref="StorageException"/>; the store writes nothing more then, and what was staged is not visible.
+    /// </summary>
+    /// <param name="appliedIndex">Hub: the Raft entry that this was. Null on a replica.</param>
+    /// <param name="logTime">Hub: the stamp of that entry. Null on a replica, where the last record's counts.</param>
+    public StoreProgress Commit(LogIndex? appliedIndex = null, LogTime? logTime = null)
+    {
+        var progress = _progress with
+        {
+            Position = _progress.Position with { Revision = _revision },
+            Chain = _chain,
+            AppliedIndex = appliedIndex ?? _progress.AppliedIndex,
+            LogTime = logTime ?? _logTime,
+        };
+        WriteState(progress);
+        try
+        {
+            _store.Database.Write(_batch);
+        }
+        catch (StorageException e)
+        {
+            _store.Fail(e);
+            Reset();
+            throw;
+        }
+
+        foreach (var (id, state) in _touched)
+        {
+            if (state is null)
+            {
+                _cache.Remove(id);
+            }
+            else
+            {
+                _cache[id] = state;
+            }
+        }
+
+        _store.Publish(progress);
+        Reset();
+        return progress;
+    }
+
+    private void WriteState(StoreProgress progress)
+    {
+        var meta = Family(ColumnFamily.Meta);
+        var scratch = new ByteWriter(192);
+        Span<byte> key = stackalloc byte[5];
+        foreach (var (id, state) in _touched)
+        {
+            StorageKeys.WriteKeyspaceState(key, id);
+            if (state is null)
+            {
+                key.CopyTo(_batch.Delete(meta, key.Length));
+                continue;
+            }
+
+            scratch.Clear();
+            state.Write(scratch);
+            _batch.Put(meta, key, scratch.WrittenSpan);
+        }
+
+        scratch.Clear();
+        progress.Write(scratch);
+        _batch.Put(meta, StorageKeys.Progress, scratch.WrittenSpan);
+    }
+
+    private uint Family(ColumnFamily family) => _store.Database.FamilyId(family);
+}

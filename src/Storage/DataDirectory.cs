@@ -1,0 +1,71 @@
+using Quicksilver.Model;
+
+namespace Quicksilver.Storage;
+
+/// <summary>
+/// The directory of one node, held for one process at a time. The lock is the operating system's, so it falls with the process
+/// however that ends; the file itself may stay behind.
+/// </summary>
+public sealed class DataDirectory : IDisposable
+{
+    private readonly FileStream _lock;
+
+    private DataDirectory(string path, FileStream @lock) => (Path, _lock) = (path, @lock);
+
+    public string Path { get; }
+
+    /// <summary>Where the database lies.</summary>
+    public string DatabasePath => System.IO.Path.Combine(Path, "db");
+
+    /// <summary>Where the Raft log of a hub member lies.</summary>
+    public string RaftPath => System.IO.Path.Combine(Path, "raft");
+
+    /// <summary>Creates the directory where needed and takes it. Throws <see cref="StorageException"/> (InUse, Io).</summary>
+    public static DataDirectory Take(string path)
+    {
+        path = System.IO.Path.GetFullPath(path);
+        try
+        {
+            Directory.CreateDirectory(path);
+            return new(path, new FileStream(
+                System.IO.Path.Combine(path, "node.lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, bufferSize: 1));
+        }
+        catch (IOException e) when (Directory.Exists(path) && File.Exists(System.IO.Path.Combine(path, "node.lock")))
+        {
+            throw new StorageException(StorageFault.InUse, $"The data directory '{path}' is in use by another process. Stop that process, or give this node a directory of its own (Quicksilver:DataDirectory).", e);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new StorageException(StorageFault.Io, $"Cannot use the data directory '{path}' (Quicksilver:DataDirectory): {e.Message}", e);
+        }
+    }
+
+    public void Dispose() => _lock.Dispose();
+}
+
+/// <summary>Whose data a directory holds. Written once.</summary>
+internal static class Identity
+{
+    private const byte Version = 1;
+
+    public static byte[] Write(NodeId node)
+    {
+        var writer = new ByteWriter(80);
+        writer.WriteByte(Version);
+        writer.WriteBytes(System.Text.Encoding.ASCII.GetBytes(node.Value));
+        return writer.ToArray();
+    }
+
+    public static NodeId Read(ReadOnlySpan<byte> row)
+    {
+        var reader = new ByteReader(row);
+        if (reader.ReadByte() is var version and not Version)
+        {
+            throw new StorageException(StorageFault.Foreign, $"The data directory has identity version {version}; this build reads {Version}. Use the build that wrote it.");
+        }
+
+        var node = NodeId.Parse(System.Text.Encoding.ASCII.GetString(reader.ReadBytes(64, "the name's length")));
+        reader.ExpectEnd();
+        return node;
+    }
+}

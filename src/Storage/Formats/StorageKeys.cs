@@ -1,0 +1,42 @@
+using System.Buffers.Binary;
+using Quicksilver.Model;
+
+namespace Quicksilver.Storage;
+
+/// <summary>Keys of the column families. Numbers are big-endian, so that byte order is number order.</summary>
+internal static class StorageKeys
+{
+    public const int KeyspaceBytes = 4;
+    public const int RevisionBytes = 8;
+    public const int KeyspaceLogBytes = 12;
+
+    public static ReadOnlySpan<byte> Identity => "I"u8;
+
+    public static ReadOnlySpan<byte> Progress => "P"u8;
+
+    public static ReadOnlySpan<byte> RaftFloor => "F"u8;
+
+    public static void WriteData(Span<byte> destination, KeyspaceId keyspace, ReadOnlySpan<byte> key)
+    {
+        BinaryPrimitives.WriteUInt32BigEndian(destination, keyspace.Value);
+        key.CopyTo(destination[KeyspaceBytes..]);
+    }
+
+    public static void WriteRevision(Span<byte> destination, Revision revision) =>
+        BinaryPrimitives.WriteInt64BigEndian(destination, revision.Value);
+
+    public static Revision ReadRevision(ReadOnlySpan<byte> source) => new(BinaryPrimitives.ReadInt64BigEndian(source));
+
+    public static void WriteKeyspaceLog(Span<byte> destination, KeyspaceId keyspace, KeyspaceSequence sequence)
+    {
+        BinaryPrimitives.WriteUInt32BigEndian(destination, keyspace.Value);
+        BinaryPrimitives.WriteInt64BigEndian(destination[KeyspaceBytes..], sequence.Value);
+    }
+
+    /// <summary>Key of a keyspace's state in <c>meta</c>: 'K' and its id.</summary>
+    public static void WriteKeyspaceState(Span<byte> destination, KeyspaceId keyspace)
+    {
+        destination[0] = (byte)'K';
+        BinaryPrimitives.WriteUInt32BigEndian(destination[1..], keyspace.Value);
+    }
+}

@@ -1,0 +1,89 @@
+using Quicksilver.Model;
+
+namespace Quicksilver.Storage;
+
+/// <summary>
+/// How far a store is and what apply needs to go on. It is written in the same batch as the effects it describes: data and
+/// position are never apart.
+/// </summary>
+public sealed record StoreProgress
+{
+    private const byte Version = 1;
+
+    public static readonly StoreProgress Empty = new();
+
+    /// <summary>The cluster the data belongs to; zero until known.</summary>
+    public ClusterUuid Cluster { get; init; }
+
+    public LogPosition Position { get; init; }
+
+    /// <summary>Chain hash of the log at <see cref="Position"/>.</summary>
+    public ChainHash Chain { get; init; }
+
+    /// <summary>First revision still in the log.</summary>
+    public Revision Oldest { get; init; } = new(1);
+
+    /// <summary>Hub only: the last Raft entry whose effects are here.</summary>
+    public LogIndex AppliedIndex { get; init; }
+
+    /// <summary>Log time of the last applied Raft entry (hub) or record (replica).</summary>
+    public LogTime LogTime { get; init; }
+
+    /// <summary>The replicated level that decides which behaviour apply has.</summary>
+    public int FeatureLevel { get; init; }
+
+    /// <summary>Id of the next keyspace to be created.</summary>
+    public KeyspaceId NextKeyspace { get; init; } = new(1);
+
+    /// <summary>How often this directory was filled by a full copy.</summary>
+    public long FullCopies { get; init; }
+
+    internal void Write(ByteWriter writer)
+    {
+        writer.WriteByte(Version);
+        Cluster.Write(writer.Reserve(ClusterUuid.SizeBytes));
+        writer.WriteUInt32((uint)Position.Log.Value);
+        Position.History.Write(writer.Reserve(HistoryId.SizeBytes));
+        writer.WritePosition(Position.Revision.Value);
+        Chain.Write(writer.Reserve(ChainHash.SizeBytes));
+        writer.WritePosition(Oldest.Value);
+        writer.WritePosition(AppliedIndex.Value);
+        writer.WritePosition(LogTime.Value);
+        writer.WriteVarint(FeatureLevel);
+        writer.WriteUInt32(NextKeyspace.Value);
+        writer.WriteVarint(FullCopies);
+    }
+
+    internal static StoreProgress Read(ReadOnlySpan<byte> row)
+    {
+        var reader = new ByteReader(row);
+        if (reader.ReadByte() is var version and not Version)
+        {
+            throw new StorageException(StorageFault.Foreign, $"The data directory has format version {version}; this build reads {Version}. Use the build that wrote it.");
+        }
+
+        var progress = new StoreProgress
+        {
+            Cluster = ClusterUuid.Read(reader.Take(ClusterUuid.SizeBytes)),
+            Position = new(new((int)reader.ReadUInt32()), HistoryId.Read(reader.Take(HistoryId.SizeBytes)), new(reader.ReadPosition())),
+            Chain = ChainHash.Read(reader.Take(ChainHash.SizeBytes)),
+            Oldest = new(reader.ReadPosition()),
+            AppliedIndex = new(reader.ReadPosition()),
+            LogTime = new(reader.ReadPosition()),
+            FeatureLevel = reader.ReadCount(int.MaxValue, "the feature level"),
+            NextKeyspace = new(reader.ReadUInt32()),
+            FullCopies = reader.ReadVarint(),
+        };
+        reader.ExpectEnd();
+        return progress;
+    }
+
+    /// <summary>Chain hash of an empty log of this cluster and history: no two clusters share a chain.</summary>
+    public static ChainHash FirstChain(ClusterUuid cluster, HistoryId history)
+    {
+        Span<byte> seed = stackalloc byte[ClusterUuid.SizeBytes + HistoryId.SizeBytes];
+        cluster.Write(seed);
+        history.Write(seed[ClusterUuid.SizeBytes..]);
+        return ChainHash.DigestOf(seed);
+    }
+}

@@ -1,0 +1,248 @@
+using Quicksilver.Model;
+using Quicksilver.Storage.Native;
+
+namespace Quicksilver.Storage;
+
+/// <summary>What a store needs to open.</summary>
+public sealed record NodeStoreOptions
+{
+    public required NodeId Node { get; init; }
+
+    /// <summary>Memory for uncompressed table blocks, bytes. Default 64 MiB, at least 8 MiB.</summary>
+    public long BlockCacheBytes { get; init; } = 64L << 20;
+
+    /// <summary>Most reads and long polls that wait for a revision at the same time. Default 10,000.</summary>
+    public int MaxWaiters { get; init; } = 10_000;
+}
+
+/// <summary>
+/// The data of one node. Any thread may acquire a View and read; one thread at a time applies, through an
+/// <see cref="ApplyBatch"/>, and each batch becomes visible as one new View.
+/// Invariant: the published View is exactly what a crash at this moment would recover, or a later state of the same history.
+/// </summary>
+public sealed class NodeStore : IDisposable
+{
+    /// <summary>Records at the end of the log whose chain is checked at open.</summary>
+    private const int CheckedAtOpen = 1_000;
+
+    private readonly Database _database;
+    private View _view;
+    private volatile StorageException? _failure;
+    private int _disposed;
+
+    private NodeStore(Database database, StoreProgress progress, NodeStoreOptions options)
+    {
+        _database = database;
+        Options = options;
+        Waiters = new(options.MaxWaiters);
+        _view = new(database, progress);
+        Waiters.Publish(progress.Position.Revision);
+    }
+
+    public NodeStoreOptions Options { get; }
+
+    /// <summary>Where reads and long polls wait for the next View.</summary>
+    public RevisionWaiters Waiters { get; }
+
+    /// <summary>The write error after which nothing more is written, or null. Reads go on from the last View.</summary>
+    public StorageException? Failure => _failure;
+
+    /// <summary>Progress of the current View.</summary>
+    public StoreProgress Progress => Volatile.Read(ref _view).Progress;
+
+    internal Database Database => _database;
+
+    /// <summary>
+    /// Opens or creates the database in <paramref name="directory"/>. Throws <see cref="StorageException"/>: Foreign where it
+    /// belongs to another node or a newer format, Corrupt where state and log do not agree, Io otherwise.
+    /// </summary>
+    public static NodeStore Open(DataDirectory directory, NodeStoreOptions options)
+    {
+        var database = Database.Open(directory.DatabasePath, options.BlockCacheBytes);
+        try
+        {
+            ClaimIdentity(database, directory, options.Node);
+            var progress = ReadProgress(database);
+            var store = new NodeStore(database, progress, options);
+            try
+            {
+                store.CheckTail();
+                return store;
+            }
+            catch
+            {
+                store._view.Dispose();
+                throw;
+            }
+        }
+        catch (Exception e)
+        {
+            database.ReleaseReference();
+            if (e is MalformedDataException)
+            {
+                throw new StorageException(StorageFault.Corrupt, $"The data directory '{directory.Path}' is damaged. {e.Message}", e);
+            }
+
+            throw;
+        }
+    }
+
+    /// <summary>The current View; the caller disposes it.</summary>
+    public View AcquireView()
+    {
+        while (true)
+        {
+            var view = Volatile.Read(ref _view);
+            if (view.TryAcquire())
+            {
+                return view;
+            }
+
+            ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed) != 0, this);
+        }
+    }
+
+    /// <summary>
+    /// Hub: how far the Raft log may be cut, as it was last stored; null before the first time. Everything up to it is durable
+    /// in this store.
+    /// </summary>
+    public RaftFloor? ReadRaftFloor()
+    {
+        using var pinned = ReadMeta(_database, StorageKeys.RaftFloor);
+        if (!pinned.Found)
+        {
+            return null;
+        }
+
+        var reader = new ByteReader(pinned.Bytes);
+        var floor = new RaftFloor(new(reader.ReadPosition()), new(reader.ReadPosition()));
+        reader.ExpectEnd();
+        return floor;
+    }
+
+    /// <summary>
+    /// Hub: stores a new floor and makes it durable, together with everything applied so far. The caller cuts the Raft log only
+    /// after this returned. Throws <see cref="StorageException"/>; nothing may be cut then.
+    /// </summary>
+    public void SaveRaftFloor(RaftFloor floor)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(floor.Index, Progress.AppliedIndex);
+        var row = new ByteWriter(16);
+        row.WritePosition(floor.Index.Value);
+        row.WritePosition(floor.Term.Value);
+        var batch = new WriteBatchBuilder();
+        batch.Put(_database.FamilyId(ColumnFamily.Meta), StorageKeys.RaftFloor, row.WrittenSpan);
+        try
+        {
+            _database.Write(batch);
+            _database.SyncWal();
+        }
+        catch (StorageException e)
+        {
+            Fail(e);
+            throw;
+        }
+    }
+
+    /// <summary>Writes the memtables to table files, as a test or an orderly stop may want.</summary>
+    public void Flush() => _database.Flush();
+
+    internal void ThrowIfFailed()
+    {
+        if (_failure is { } failure)
+        {
+            throw new StorageException(failure.Fault, $"The store stopped writing: {failure.Message}", failure);
+        }
+    }
+
+    internal void Fail(StorageException failure) => _failure ??= failure;
+
+    internal void Publish(StoreProgress progress)
+    {
+        var next = new View(_database, progress);
+        var previous = Interlocked.Exchange(ref _view, next);
+        previous.Dispose();
+        Waiters.Publish(progress.Position.Revision);
+    }
+
+    private static void ClaimIdentity(Database database, DataDirectory directory, NodeId node)
+    {
+        NodeId? owner = null;
+        using (var pinned = ReadMeta(database, StorageKeys.Identity))
+        {
+            owner = pinned.Found ? Identity.Read(pinned.Bytes) : null;
+        }
+
+        if (owner is null)
+        {
+            var batch = new WriteBatchBuilder();
+            batch.Put(database.FamilyId(ColumnFamily.Meta), StorageKeys.Identity, Identity.Write(node));
+            database.Write(batch);
+        }
+        else if (owner != node)
+        {
+            throw new StorageException(StorageFault.Foreign, $"The data directory '{directory.Path}' belongs to node '{owner}', this node is '{node}'. Correct Quicksilver:DataDirectory or Quicksilver:NodeId.");
+        }
+    }
+
+    private static StoreProgress ReadProgress(Database database)
+    {
+        using var pinned = ReadMeta(database, StorageKeys.Progress);
+        return pinned.Found ? StoreProgress.Read(pinned.Bytes) : StoreProgress.Empty;
+    }
+
+    private static Pinned ReadMeta(Database database, ReadOnlySpan<byte> key)
+    {
+        var options = NativeCall.Api.rocksdb_readoptions_create();
+        try
+        {
+            return Pinned.Get(database, options, ColumnFamily.Meta, key);
+        }
+        finally
+        {
+            NativeCall.Api.rocksdb_readoptions_destroy(options);
+        }
+    }
+
+    /// <summary>State and log come from one batch, so they must agree; the end of the log must fit its own chain.</summary>
+    private void CheckTail()
+    {
+        var progress = Progress;
+        var last = progress.Position.Revision;
+        if (last == Revision.None)
+        {
+            return;
+        }
+
+        var from = new Revision(Math.Max(progress.Oldest.Value, last.Value - CheckedAtOpen + 1));
+        var before = new Revision(from.Value - 1);
+        var chain = _view.FindChain(before);
+        if (chain is null && before >= progress.Oldest)
+        {
+            throw new StorageException(StorageFault.Corrupt, $"The change log lacks revision {before}.");
+        }
+
+        var scratch = new ByteWriter();
+        while (chain is { } known && from <= last)
+        {
+            scratch.Clear();
+            from = ChangeLog.ReadPage(_view, from, ref known, 256 * 1024, scratch);
+            chain = known;
+        }
+
+        if (chain is { } end && end != progress.Chain)
+        {
+            throw new StorageException(StorageFault.Corrupt, $"The change log ends with chain {end}, the state says {progress.Chain}.");
+        }
+    }
+
+    /// <summary>Closes the store. Views that others still hold stay readable until they are disposed.</summary>
+    public void Dispose()
+    {
+        if (Interlocked.Exchange(ref _disposed, 1) == 0)
+        {
+            _view.Dispose();
+            _database.ReleaseReference();
+        }
+    }
+}

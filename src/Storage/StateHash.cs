@@ -1,0 +1,147 @@
+using System.Buffers.Binary;
+using System.IO.Hashing;
+using Quicksilver.Model;
+using Quicksilver.Storage.Native;
+
+namespace Quicksilver.Storage;
+
+/// <summary>What two nodes compare to know that they hold the same.</summary>
+/// <param name="Rows">Rows of all keyspaces, the catalog included.</param>
+public readonly record struct StateHashes(LogPosition Position, ChainHash Chain, ChainHash State, long Rows);
+
+/// <summary>
+/// XxHash128 over all rows in key order: for each, keyspace and key, revision, metadata and value with their lengths. Two nodes
+/// at the same position must agree, whatever their files look like.
+/// </summary>
+public static class StateHash
+{
+    /// <summary>Most bytes of records that may lie between a pinned View and the revision asked for.</summary>
+    private const long MaxOverlayBytes = 256L << 20;
+
+    /// <summary>
+    /// Hashes the state at exactly <paramref name="at"/>: the rows of <paramref name="pinned"/> (not later than that) with the
+    /// records up to it, read from <paramref name="log"/> (not earlier than that), laid over. So nodes can be compared at one
+    /// revision while writes go on, although each publishes its Views at revisions of its own. Long and blocking.
+    /// </summary>
+    public static StateHashes Compute(View pinned, View log, Revision at, CancellationToken cancellation)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(at, pinned.Position.Revision);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(at, log.Position.Revision);
+        var later = new SortedDictionary<byte[], LaterRow>(Comparer<byte[]>.Create((a, b) => a.AsSpan().SequenceCompareTo(b)));
+        var dropped = new HashSet<uint>();
+        CollectLater(pinned, log, at, later, dropped, cancellation);
+
+        var hash = new Hasher();
+        using var rows = new DbIterator(pinned.Database, pinned.ReadOptions, ColumnFamily.Data);
+        using var overlay = later.GetEnumerator();
+        var hasRow = rows.Seek(default);
+        var hasLater = overlay.MoveNext();
+        while (hasRow || hasLater)
+        {
+            if ((hash.Rows & 0xfff) == 0)
+            {
+                cancellation.ThrowIfCancellationRequested();
+            }
+
+            var order = !hasRow ? 1 : !hasLater ? -1 : rows.Key.SequenceCompareTo(overlay.Current.Key);
+            if (order >= 0)
+            {
+                if (overlay.Current.Value.Exists)
+                {
+                    hash.Add(overlay.Current.Key, overlay.Current.Value.Revision, overlay.Current.Value.Metadata, overlay.Current.Value.Value);
+                }
+
+                hasRow = order == 0 ? rows.Next() : hasRow;
+                hasLater = overlay.MoveNext();
+                continue;
+            }
+
+            if (!dropped.Contains(BinaryPrimitives.ReadUInt32BigEndian(rows.Key)))
+            {
+                var row = DataRow.Parse(rows.Value);
+                hash.Add(rows.Key, row.Revision, row.Metadata, row.Value);
+            }
+
+            hasRow = rows.Next();
+        }
+
+        var chain = log.FindChain(at) ?? throw new StorageException(StorageFault.Corrupt, $"The change log lacks revision {at}.");
+        return new(pinned.Position with { Revision = at }, chain, hash.Finish(), hash.Rows);
+    }
+
+    private static void CollectLater(
+        View pinned, View log, Revision at, SortedDictionary<byte[], LaterRow> later, HashSet<uint> dropped, CancellationToken cancellation)
+    {
+        if (at == pinned.Position.Revision)
+        {
+            return;
+        }
+
+        long bytes = 0;
+        using var cursor = log.OpenLog();
+        for (var more = cursor.Seek(pinned.Position.Revision.Next); more && cursor.Revision <= at; more = cursor.Next())
+        {
+            cancellation.ThrowIfCancellationRequested();
+            bytes += cursor.Record.Length;
+            if (bytes > MaxOverlayBytes)
+            {
+                throw new InvalidOperationException($"More than {MaxOverlayBytes} bytes of records lie between the pinned revision {pinned.Position.Revision} and {at}. Pin again.");
+            }
+
+            var record = RecordView.Parse(cursor.Record);
+            var reader = new ByteReader(record.MutationBytes);
+            for (var left = reader.ReadCount(Limits.MaxMutations, "the number of mutations"); left > 0; left--)
+            {
+                var mutation = MutationFormat.Read(ref reader);
+                if (mutation.Kind == MutationKind.DropKeyspace)
+                {
+                    DropLater(later, mutation.DroppedKeyspace);
+                    dropped.Add(mutation.DroppedKeyspace.Value);
+                    continue;
+                }
+
+                var key = new byte[StorageKeys.KeyspaceBytes + mutation.Key.Length];
+                StorageKeys.WriteData(key, record.Header.Keyspace, mutation.Key);
+                later[key] = new(record.Header.Revision, mutation.Kind == MutationKind.Put, mutation.Metadata.ToArray(), mutation.Value.ToArray());
+            }
+        }
+    }
+
+    private static void DropLater(SortedDictionary<byte[], LaterRow> later, KeyspaceId keyspace)
+    {
+        foreach (var key in later.Keys.Where(key => BinaryPrimitives.ReadUInt32BigEndian(key) == keyspace.Value).ToList())
+        {
+            later.Remove(key);
+        }
+    }
+
+    private readonly record struct LaterRow(Revision Revision, bool Exists, byte[] Metadata, byte[] Value);
+
+    private sealed class Hasher
+    {
+        private readonly XxHash128 _hash = new();
+
+        public long Rows { get; private set; }
+
+        public void Add(ReadOnlySpan<byte> key, Revision revision, ReadOnlySpan<byte> metadata, ReadOnlySpan<byte> value)
+        {
+            Span<byte> head = stackalloc byte[20];
+            BinaryPrimitives.WriteInt32BigEndian(head, key.Length);
+            BinaryPrimitives.WriteInt64BigEndian(head[4..], revision.Value);
+            BinaryPrimitives.WriteInt32BigEndian(head[12..], metadata.Length);
+            BinaryPrimitives.WriteInt32BigEndian(head[16..], value.Length);
+            _hash.Append(head);
+            _hash.Append(key);
+            _hash.Append(metadata);
+            _hash.Append(value);
+            Rows++;
+        }
+
+        public ChainHash Finish()
+        {
+            Span<byte> digest = stackalloc byte[ChainHash.SizeBytes];
+            _hash.GetCurrentHash(digest);
+            return ChainHash.Read(digest);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+using Quicksilver.Model;
+
+namespace Quicksilver.Storage;
+
+/// <summary>
+/// The one room of a node in which reads and long polls wait for a revision. Bounded: beyond its capacity nobody is let in.
+/// </summary>
+public sealed class RevisionWaiters(int capacity)
+{
+    private readonly Lock _gate = new();
+    private readonly PriorityQueue<TaskCompletionSource, long> _waiting = new();
+    private long _published;
+    private int _inside;
+
+    /// <summary>How many wait now.</summary>
+    public int Inside => Volatile.Read(ref _inside);
+
+    /// <summary>
+    /// Completes with true when <paramref name="revision"/> or a later one is published, with false when
+    /// <paramref name="timeout"/> passes first or the room is full.
+    /// </summary>
+    public async ValueTask<bool> WaitAsync(Revision revision, TimeSpan timeout, TimeProvider time, CancellationToken cancellation)
+    {
+        if (Volatile.Read(ref _published) >= revision.Value)
+        {
+            return true;
+        }
+
+        if (timeout <= TimeSpan.Zero)
+        {
+            return false;
+        }
+
+        TaskCompletionSource waiter;
+        lock (_gate)
+        {
+            if (_published >= revision.Value)
+            {
+                return true;
+            }
+
+            if (_inside >= capacity)
+            {
+                return false;
+            }
+
+            _inside++;
+            waiter = new(TaskCreationOptions.RunContinuationsAsynchronously);
+            _waiting.Enqueue(waiter, revision.Value);
+        }
+
+        try
+        {
+            await waiter.Task.WaitAsync(timeout, time, cancellation).ConfigureAwait(false);
+            return true;
+        }
+        catch (TimeoutException)
+        {
+            return false;
+        }
+        finally
+        {
+            Leave(waiter);
+        }
+    }
+
+    /// <summary>Lets everybody go who waits for this revision or an earlier one.</summary>
+    public void Publish(Revision revision)
+    {
+        List<TaskCompletionSource>? ready = null;
+        lock (_gate)
+        {
+            _published = Math.Max(_published, revision.Value);
+            while (_waiting.TryPeek(out var waiter, out var wanted) && wanted <= _published)
+            {
+                _waiting.Dequeue();
+                (ready ??= []).Add(waiter);
+            }
+        }
+
+        ready?.ForEach(waiter => waiter.TrySetResult());
+    }
+
+    private void Leave(TaskCompletionSource waiter)
+    {
+        lock (_gate)
+        {
+            _inside--;
+            if (!waiter.Task.IsCompleted)
+            {
+                // Gave up: its place in the queue must not outlive it, or a thousand impatient readers would fill the room.
+                waiter.TrySetCanceled();
+                _waiting.Remove(waiter, out _, out _);
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+using Quicksilver.Model;
+using Quicksilver.Storage.Native;
+
+namespace Quicksilver.Storage;
+
+/// <summary>
+/// The state at exactly one position, immutable, readable from any thread. Every get, multi-get and scan page uses one View, so
+/// it can never mix two revisions. Reference-counted: whoever acquires one disposes it, soon, because it holds back compaction.
+/// </summary>
+public sealed class View : IDisposable
+{
+    private readonly Database _database;
+    private readonly IntPtr _snapshot;
+    private int _references = 1;
+
+    internal View(Database database, StoreProgress progress)
+    {
+        database.AddReference();
+        _database = database;
+        Progress = progress;
+        _snapshot = NativeCall.Api.rocksdb_create_snapshot(database.Handle);
+        ReadOptions = NativeCall.Api.rocksdb_readoptions_create();
+        NativeCall.Api.rocksdb_readoptions_set_snapshot(ReadOptions, _snapshot);
+    }
+
+    public StoreProgress Progress { get; }
+
+    public LogPosition Position => Progress.Position;
+
+    internal Database Database => _database;
+
+    internal IntPtr ReadOptions { get; }
+
+    /// <summary>One key. The row's spans live until it is disposed. No managed allocation.</summary>
+    public PinnedRow Get(KeyspaceId keyspace, ReadOnlySpan<byte> key)
+    {
+        Span<byte> dataKey = stackalloc byte[StorageKeys.KeyspaceBytes + Limits.MaxKeyBytes];
+        if (key.Length > Limits.MaxKeyBytes)
+        {
+            throw new ArgumentException($"The key has {key.Length} bytes; the limit is {Limits.MaxKeyBytes} (Limits.MaxKeyBytes).", nameof(key));
+        }
+
+        dataKey = dataKey[..(StorageKeys.KeyspaceBytes + key.Length)];
+        StorageKeys.WriteData(dataKey, keyspace, key);
+        return new(Pinned.Get(_database, ReadOptions, ColumnFamily.Data, dataKey));
+    }
+
+    /// <summary>Rows of one keyspace in key order.</summary>
+    public RowCursor OpenRows(KeyspaceId keyspace) => new(this, keyspace);
+
+    /// <summary>Records of the change log in revision order.</summary>
+    public LogCursor OpenLog() => new(this);
+
+    /// <summary>Revisions of one keyspace in sequence order.</summary>
+    public KeyspaceLogCursor OpenKeyspaceLog(KeyspaceId keyspace) => new(this, keyspace);
+
+    /// <summary>State of a keyspace, or null where there is none.</summary>
+    public KeyspaceState? FindKeyspace(KeyspaceId keyspace)
+    {
+        Span<byte> key = stackalloc byte[5];
+        StorageKeys.WriteKeyspaceState(key, keyspace);
+        using var pinned = Pinned.Get(_database, ReadOptions, ColumnFamily.Meta, key);
+        return pinned.Found ? KeyspaceState.Read(keyspace, pinned.Bytes) : null;
+    }
+
+    /// <summary>The keyspace of a name, or null where there is none.</summary>
+    public KeyspaceInfo? FindKeyspace(KeyspaceName name)
+    {
+        Span<byte> key = stackalloc byte[64];
+        var length = System.Text.Encoding.ASCII.GetBytes(name.Value, key);
+        using var row = Get(KeyspaceId.Catalog, key[..length]);
+        if (!row.Found)
+        {
+            return null;
+        }
+
+        var (id, settings, createdAt) = CatalogRow.Read(row.Row.Value);
+        return new(id, name, settings, createdAt);
+    }
+
+    /// <summary>Chain hash of the log after <paramref name="revision"/>, or null where this View does not have that record.</summary>
+    public ChainHash? FindChain(Revision revision)
+    {
+        if (revision == Position.Revision)
+        {
+            return Progress.Chain;
+        }
+
+        if (revision == Revision.None)
+        {
+            return StoreProgress.FirstChain(Progress.Cluster, Position.History);
+        }
+
+        Span<byte> key = stackalloc byte[StorageKeys.RevisionBytes];
+        StorageKeys.WriteRevision(key, revision);
+        using var pinned = Pinned.Get(_database, ReadOptions, ColumnFamily.Log, key);
+        return pinned.Found && revision < Position.Revision ? RecordView.Parse(pinned.Bytes).LogChain : null;
+    }
+
+    /// <summary>Takes part in the View; false when it is already gone.</summary>
+    internal bool TryAcquire()
+    {
+        for (var seen = Volatile.Read(ref _references); seen > 0;)
+        {
+            var before = Interlocked.CompareExchange(ref _references, seen + 1, seen);
+            if (before == seen)
+            {
+                return true;
+            }
+
+            seen = before;
+        }
+
+        return false;
+    }
+
+    /// <summary>Lets go of one reference.</summary>
+    public void Dispose()
+    {
+        if (Interlocked.Decrement(ref _references) != 0)
+        {
+            return;
+        }
+
+        NativeCall.Api.rocksdb_readoptions_destroy(ReadOptions);
+        NativeCall.Api.rocksdb_release_snapshot(_database.Handle, _snapshot);
+        _database.ReleaseReference();
+    }
+}

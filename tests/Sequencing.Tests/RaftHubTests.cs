@@ -1,0 +1,109 @@
+using System.Net;
+using Microsoft.Extensions.Logging.Abstractions;
+using Quicksilver.Model;
+using Quicksilver.Sequencing;
+using Quicksilver.Storage;
+using Quicksilver.Testing;
+
+namespace Quicksilver.Sequencing.Tests;
+
+/// <summary>
+/// Goal: commands through real Raft over TCP end in the same log on every member. Method: hub engines in one process, real
+/// sockets and disks.
+/// </summary>
+public sealed class RaftHubTests : IDisposable
+{
+    private static CancellationToken Stop => TestContext.Current.CancellationToken;
+
+    private readonly TempDirectory _directory = new();
+
+    [Fact]
+    public async Task A_hub_of_one_commits_and_has_everything_after_a_restart()
+    {
+        var hub = await HubMembers.StartAsync(_directory, 1, Stop);
+        var commands = new Commands(hub.LogTime);
+        var outcomes = await hub.CommitAsync([commands.Create("flags"), commands.Put(new(1), "a", "1")], Stop);
+        Assert.Equal([CommitOutcome.Committed(new(1)), CommitOutcome.Committed(new(2))], outcomes);
+        await hub.DisposeAsync();
+
+        await using var again = await HubMembers.StartAsync(_directory, 1, Stop);
+        outcomes = await again.CommitAsync([commands.Put(new(1), "a", "2", Condition.RevisionIs("a", new(2)))], Stop);
+        Assert.Equal([CommitOutcome.Committed(new(3))], outcomes);
+    }
+
+    [Fact]
+    public async Task Three_members_apply_the_same_log_and_commit_on_after_the_leader_left()
+    {
+        await using var hub = await HubMembers.StartAsync(_directory, 3, Stop);
+        var commands = new Commands(hub.LogTime);
+        await hub.CommitAsync([commands.Create("flags")], Stop);
+        for (var i = 0; i < 50; i++)
+        {
+            Assert.Equal(CommitKind.Committed, (await hub.CommitAsync([commands.Put(new(1), $"k{i}", "v")], Stop))[0].Kind);
+        }
+
+        var old = hub.Leader!;
+        await hub.StopAsync(old, Stop);
+        Assert.Equal(CommitOutcome.Committed(new(52)), (await hub.CommitAsync([commands.Put(new(1), "after", "v")], Stop))[0]);
+
+        await hub.RestartAsync(old, Stop);
+        await hub.WaitForEqualAsync(new(52), Stop);
+    }
+
+    [Fact]
+    public async Task A_member_that_does_not_lead_refuses_and_proposes_nothing()
+    {
+        await using var hub = await HubMembers.StartAsync(_directory, 3, Stop);
+        var follower = hub.Members.First(member => member != hub.Leader);
+        var commands = new Commands(hub.LogTime);
+        var outcomes = await follower.Engine!.Sequencer.CommitAsync([commands.Create("flags")], Stop);
+        Assert.Equal(CommitKind.Unavailable, outcomes[0].Kind);
+        Assert.Null(await follower.Engine.Sequencer.ReadBarrierAsync(Stop));
+        Assert.NotNull(await hub.Leader!.Engine!.Sequencer.ReadBarrierAsync(Stop));
+    }
+
+    [Fact]
+    public async Task The_raft_log_is_cut_and_a_member_within_the_kept_part_catches_up()
+    {
+        var cut = new SequencerOptions { RaftLog = new() { CutAfterEntries = 200, KeepShare = 0.5 } };
+        await using var hub = await HubMembers.StartAsync(_directory, 3, Stop, cut);
+        var commands = new Commands(hub.LogTime);
+        await hub.CommitAsync([commands.Create("flags")], Stop);
+        for (var i = 0; i < 450; i++)
+        {
+            await hub.CommitAsync([commands.Put(new(1), $"k{i}", "v")], Stop);
+        }
+
+        Assert.NotNull(hub.Leader!.Store!.ReadRaftFloor());
+        var follower = hub.Members.First(member => member != hub.Leader);
+        await hub.StopAsync(follower, Stop);
+        for (var i = 0; i < 20; i++)
+        {
+            await hub.CommitAsync([commands.Put(new(1), $"k{i}", "w")], Stop);
+        }
+
+        await hub.RestartAsync(follower, Stop);
+        await hub.WaitForEqualAsync(new(471), Stop);
+    }
+
+    [Fact]
+    public async Task A_member_behind_the_kept_log_says_that_it_needs_repair_and_stops()
+    {
+        var cut = new SequencerOptions { RaftLog = new() { CutAfterEntries = 100, KeepShare = 0.1 } };
+        await using var hub = await HubMembers.StartAsync(_directory, 3, Stop, cut);
+        var commands = new Commands(hub.LogTime);
+        await hub.CommitAsync([commands.Create("flags")], Stop);
+        var follower = hub.Members.First(member => member != hub.Leader);
+        await hub.StopAsync(follower, Stop);
+        for (var i = 0; i < 400; i++)
+        {
+            await hub.CommitAsync([commands.Put(new(1), $"k{i}", "v")], Stop);
+        }
+
+        await hub.RestartAsync(follower, Stop);
+        var fault = await follower.Engine!.Fault.WaitAsync(TimeSpan.FromSeconds(20), Stop);
+        Assert.IsType<NeedsRepairException>(fault);
+    }
+
+    public void Dispose() => _directory.Dispose();
+}

@@ -1,0 +1,130 @@
+using System.Net;
+using System.Net.Sockets;
+using Microsoft.Extensions.Logging.Abstractions;
+using Quicksilver.Model;
+using Quicksilver.Sequencing;
+using Quicksilver.Storage;
+
+namespace Quicksilver.Testing;
+
+/// <summary>Hub members in one process, without Orleans: real Raft over loopback TCP, real stores.</summary>
+public sealed class HubMembers : IAsyncDisposable
+{
+    private readonly List<HubMember> _addresses = [];
+    private readonly SequencerOptions _options;
+
+    private HubMembers(SequencerOptions options) => _options = options;
+
+    /// <summary>One member; engine and store are null while it is stopped.</summary>
+    public sealed class Member(NodeId node, string path)
+    {
+        public NodeId Node { get; } = node;
+        public string Path { get; } = path;
+        public DataDirectory? Directory { get; set; }
+        public NodeStore? Store { get; set; }
+        public HubEngine? Engine { get; set; }
+    }
+
+    public List<Member> Members { get; } = [];
+
+    public Member? Leader => Members.Find(member => member.Engine?.Sequencer.Leadership.IsLeader == true);
+
+    public LogTime LogTime => new(TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds());
+
+    public static async Task<HubMembers> StartAsync(TempDirectory directory, int count, CancellationToken stop, SequencerOptions? options = null)
+    {
+        var hub = new HubMembers(options ?? new());
+        for (var i = 0; i < count; i++)
+        {
+            var node = NodeId.Parse($"hub-{i}");
+            hub._addresses.Add(new(node, new(IPAddress.Loopback, FreePort())));
+            hub.Members.Add(new(node, directory.Sub(node.Value)));
+        }
+
+        foreach (var member in hub.Members)
+        {
+            await hub.RestartAsync(member, stop);
+        }
+
+        await Eventually.TrueAsync(
+            () => hub.Leader?.Store?.Progress.Cluster.IsNone == false, "a leader and a formed cluster", stop);
+        return hub;
+    }
+
+    public async Task RestartAsync(Member member, CancellationToken stop)
+    {
+        member.Directory = DataDirectory.Take(member.Path);
+        member.Store = NodeStore.Open(member.Directory, new() { Node = member.Node });
+        var raft = new RaftNodeOptions { Self = member.Node, Members = _addresses, LogDirectory = member.Directory.RaftPath };
+        var random = new Random(member.Node.GetHashCode());
+        member.Engine = new(
+            member.Store, raft, _options, TimeProvider.System, () => (ulong)random.NextInt64(), NullLoggerFactory.Instance);
+        await member.Engine.StartAsync(stop);
+    }
+
+    public async Task StopAsync(Member member, CancellationToken stop)
+    {
+        if (member.Engine is null)
+        {
+            return;
+        }
+
+        await member.Engine.StopAsync(stop);
+        await member.Engine.DisposeAsync();
+        member.Store!.Dispose();
+        member.Directory!.Dispose();
+        (member.Engine, member.Store, member.Directory) = (null, null, null);
+    }
+
+    /// <summary>Commits at the leader, trying again with the same bytes until the outcome is certain.</summary>
+    public async Task<CommitOutcome[]> CommitAsync(ReadOnlyMemory<byte>[] commands, CancellationToken stop)
+    {
+        CommitOutcome[]? outcomes = null;
+        await Eventually.TrueAsync(
+            async () =>
+            {
+                if (Leader is not { } leader)
+                {
+                    return false;
+                }
+
+                outcomes = await leader.Engine!.Sequencer.CommitAsync(commands, stop);
+                return outcomes.All(outcome => outcome.Kind is not (CommitKind.Unavailable or CommitKind.Unknown or CommitKind.Overloaded));
+            },
+            "a certain outcome", stop);
+        return outcomes!;
+    }
+
+    /// <summary>Waits until all running members are at a revision, and compares their state and chain.</summary>
+    public async Task WaitForEqualAsync(Revision revision, CancellationToken stop)
+    {
+        var running = Members.Where(member => member.Store is not null).ToList();
+        await Eventually.TrueAsync(
+            () => running.TrueForAll(member => member.Store!.Progress.Position.Revision >= revision), $"revision {revision} everywhere", stop);
+        var hashes = running.Select(member =>
+        {
+            using var view = member.Store!.AcquireView();
+            return StateHash.Compute(view, view, view.Position.Revision, stop);
+        }).Distinct().ToList();
+        if (hashes.Count != 1)
+        {
+            throw new InvalidOperationException($"Members differ: {string.Join(" / ", hashes)}");
+        }
+    }
+
+    /// <summary>A port that was free a moment ago.</summary>
+    public static int FreePort()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var member in Members)
+        {
+            await StopAsync(member, CancellationToken.None);
+        }
+    }
+}
