@@ -17,7 +17,7 @@ public enum WriteOutcome
 }
 
 /// <summary>What went wrong, for callers that branch on it.</summary>
-public enum ErrorCode
+public enum QuicksilverErrorCode
 {
     Unspecified = 0,
 
@@ -61,14 +61,14 @@ public enum ErrorCode
 [GenerateSerializer, Alias("qs.QuicksilverException")]
 public class QuicksilverException : Exception
 {
-    public QuicksilverException(ErrorCode code, string message, WriteOutcome outcome = WriteOutcome.NotAWrite, Exception? inner = null)
+    public QuicksilverException(QuicksilverErrorCode code, string message, WriteOutcome outcome = WriteOutcome.NotAWrite, Exception? inner = null)
         : base(message, inner)
     {
         Code = code;
         Outcome = outcome;
     }
 
-    [Id(0)] public ErrorCode Code { get; private set; }
+    [Id(0)] public QuicksilverErrorCode Code { get; private set; }
 
     /// <summary>Whether the write may have happened.</summary>
     [Id(1)] public WriteOutcome Outcome { get; private set; }
@@ -79,10 +79,10 @@ public class QuicksilverException : Exception
     /// <summary>The operation id of the write, to ask for its fate or to retry it; null for reads.</summary>
     [Id(3)] public OperationId? OperationId { get; init; }
 
-    /// <summary>Where the answering node stands, when the code is <see cref="ErrorCode.NotYet"/>.</summary>
+    /// <summary>Where the answering node stands, when the code is <see cref="QuicksilverErrorCode.NotYet"/>.</summary>
     [Id(4)] public LogPosition? Position { get; init; }
 
     /// <summary>True when the same call may succeed later without any change to it.</summary>
-    public bool IsTransient => Code is ErrorCode.Unavailable or ErrorCode.Overloaded or ErrorCode.OutcomeUnknown
-        or ErrorCode.NotYet or ErrorCode.DeadlineExceeded;
+    public bool IsTransient => Code is QuicksilverErrorCode.Unavailable or QuicksilverErrorCode.Overloaded or QuicksilverErrorCode.OutcomeUnknown
+        or QuicksilverErrorCode.NotYet or QuicksilverErrorCode.DeadlineExceeded;
 }

@@ -1,0 +1,120 @@
+using Quicksilver.Contracts;
+using Quicksilver.Model;
+
+namespace Quicksilver.Client;
+
+/// <summary>Outcomes of the commands that were handed over together, and what the answer said beside them.</summary>
+public readonly record struct MergedOutcomes(ArraySegment<CommitOutcome> Outcomes, AnswerContext Context);
+
+/// <summary>
+/// Merges what many callers commit at the same time: while one call is on its way, the next gathers; a lone commit goes at once.
+/// No timer. Measured twice the write rate at 64 callers.
+/// </summary>
+/// <param name="send">Sends one call. An exception is the fate of all its commands.</param>
+/// <param name="maxCalls">Calls on their way at the same time. Default 1: order and batches are best so.</param>
+public sealed class CommitMerger(Func<CommitManyRequest, Task<CommitManyAnswer>> send, int maxCalls = 1)
+{
+    private readonly Lock _gate = new();
+    private readonly Queue<Waiting> _waiting = new();
+    private int _calls;
+
+    private sealed class Waiting(IReadOnlyList<ReadOnlyMemory<byte>> commands)
+    {
+        public IReadOnlyList<ReadOnlyMemory<byte>> Commands { get; } = commands;
+
+        public int Bytes { get; } = commands.Sum(command => command.Length);
+
+        public TaskCompletionSource<MergedOutcomes> Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    }
+
+    /// <summary>
+    /// Commits commands, in this order, possibly together with others'. Cancelling means that the caller stops waiting; they may
+    /// be committed all the same. Throws what the call threw.
+    /// </summary>
+    public Task<MergedOutcomes> CommitAsync(IReadOnlyList<ReadOnlyMemory<byte>> commands, CancellationToken cancellation)
+    {
+        var waiting = new Waiting(commands);
+        List<Waiting>? batch = null;
+        lock (_gate)
+        {
+            _waiting.Enqueue(waiting);
+            if (_calls < maxCalls)
+            {
+                _calls++;
+                batch = TakeBatch();
+            }
+        }
+
+        if (batch is not null)
+        {
+            _ = SendAllAsync(batch);
+        }
+
+        return waiting.Done.Task.WaitAsync(cancellation);
+    }
+
+    private async Task SendAllAsync(List<Waiting>? batch)
+    {
+        while (batch is not null)
+        {
+            await SendAsync(batch).ConfigureAwait(false);
+
+            // Let the callers that were just answered come back with their next commands, or they would split into two
+            // alternating halves and batches would be half as large.
+            await Task.Yield();
+            lock (_gate)
+            {
+                batch = _waiting.Count > 0 ? TakeBatch() : null;
+                if (batch is null)
+                {
+                    _calls--;
+                }
+            }
+        }
+    }
+
+    private async Task SendAsync(List<Waiting> batch)
+    {
+        try
+        {
+            var commands = batch.SelectMany(waiting => waiting.Commands).ToList();
+            var answer = await send(new(CommandBatch.Pack(commands))).ConfigureAwait(false);
+            if (answer.Outcomes.Length != commands.Count)
+            {
+                throw new MalformedDataException($"{commands.Count} commands were answered by {answer.Outcomes.Length} outcomes.");
+            }
+
+            var start = 0;
+            foreach (var waiting in batch)
+            {
+                waiting.Done.TrySetResult(new(new(answer.Outcomes, start, waiting.Commands.Count), answer.Context));
+                start += waiting.Commands.Count;
+            }
+        }
+        catch (Exception e)
+        {
+            foreach (var waiting in batch)
+            {
+                waiting.Done.TrySetException(e);
+                _ = waiting.Done.Task.Exception;
+            }
+        }
+    }
+
+    private List<Waiting> TakeBatch()
+    {
+        var batch = new List<Waiting>();
+        var commands = 0;
+        var bytes = 0;
+        while (_waiting.TryPeek(out var next)
+            && (batch.Count == 0
+                || (commands + next.Commands.Count <= Limits.MaxCommandsPerBatch && bytes + next.Bytes <= Limits.MaxBatchBytes)))
+        {
+            batch.Add(_waiting.Dequeue());
+            commands += next.Commands.Count;
+            bytes += next.Bytes;
+        }
+
+        return batch;
+    }
+}

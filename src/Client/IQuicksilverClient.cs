@@ -1,0 +1,76 @@
+using Quicksilver.Contracts;
+using Quicksilver.Model;
+
+namespace Quicksilver.Client;
+
+/// <summary>
+/// The way into Quicksilver for an application: thread-safe, one per process is enough. All its reads and writes are one
+/// session: a read sees the client's own writes and never goes back in time, on whichever node it is answered.
+/// Errors: <see cref="QuicksilverException"/> for everything that can only be reported or tried again,
+/// <see cref="ArgumentException"/> for wrong arguments, before anything is sent.
+/// </summary>
+public interface IQuicksilverClient
+{
+    /// <summary>A keyspace by name. Does not ask the cluster; a name that does not exist shows at the first operation.</summary>
+    IKeyspace Keyspace(string name);
+
+    /// <summary>Creates, deletes and lists keyspaces.</summary>
+    ICatalog Catalog { get; }
+
+    /// <summary>
+    /// What the session has seen, to carry on in another process; null before the first answer. Setting it takes over another
+    /// session's reads and writes; a token of another cluster is refused by the next read.
+    /// </summary>
+    SessionToken? Session { get; set; }
+}
+
+/// <summary>One keyspace. Thread-safe.</summary>
+public interface IKeyspace
+{
+    KeyspaceName Name { get; }
+
+    /// <summary>One key; null where it does not exist.</summary>
+    ValueTask<Entry?> GetAsync(Key key, ReadOptions? options = null, CancellationToken cancellation = default);
+
+    /// <summary>Many keys, all from one revision, in the order asked for; null where one does not exist. At most 10,000.</summary>
+    ValueTask<IReadOnlyList<Entry?>> GetManyAsync(IReadOnlyList<Key> keys, ReadOptions? options = null, CancellationToken cancellation = default);
+
+    /// <summary>Sets a key. The bytes of the value must not change until the call returns.</summary>
+    ValueTask<CommitResult> PutAsync(Key key, ReadOnlyMemory<byte> value, WriteOptions? options = null, CancellationToken cancellation = default);
+
+    /// <summary>Sets a key to UTF-8 text.</summary>
+    ValueTask<CommitResult> PutAsync(Key key, string value, WriteOptions? options = null, CancellationToken cancellation = default);
+
+    /// <summary>Removes a key.</summary>
+    ValueTask<CommitResult> DeleteAsync(Key key, WriteOptions? options = null, CancellationToken cancellation = default);
+
+    /// <summary>
+    /// Changes several keys at one revision, all or nothing, where all conditions hold. Retried with one operation id until the
+    /// outcome is certain or the deadline passes; then a <see cref="QuicksilverException"/> says whether it may have happened.
+    /// Cancelling after the first try has been sent means only that the caller stops waiting.
+    /// </summary>
+    ValueTask<CommitResult> CommitAsync(
+        IReadOnlyCollection<Condition> conditions, IReadOnlyCollection<Mutation> mutations, WriteOptions? options = null, CancellationToken cancellation = default);
+
+    /// <summary>Rows in key order, page by page; each page is from one revision, and no page from an older one than the page before.</summary>
+    IAsyncEnumerable<Row> ScanAsync(ScanOptions? options = null, CancellationToken cancellation = default);
+
+    /// <summary>One page of rows, for callers that keep the cursor themselves.</summary>
+    ValueTask<ScanPage> ScanPageAsync(ScanOptions options, ReadOnlyMemory<byte> cursor, CancellationToken cancellation = default);
+}
+
+/// <summary>Keyspaces by name.</summary>
+public interface ICatalog
+{
+    /// <summary>Creates a keyspace; Unchanged where it exists with these settings. KeyspaceExists (exception) where it has others.</summary>
+    ValueTask<CommitResult> CreateAsync(string name, KeyspaceSettings? settings = null, CancellationToken cancellation = default);
+
+    /// <summary>Deletes a keyspace and all its keys. KeyspaceNotFound (exception) where there is none.</summary>
+    ValueTask<CommitResult> DeleteAsync(string name, CancellationToken cancellation = default);
+
+    /// <summary>A keyspace, or null.</summary>
+    ValueTask<KeyspaceInfo?> FindAsync(string name, ReadOptions? options = null, CancellationToken cancellation = default);
+
+    /// <summary>All keyspaces in name order.</summary>
+    IAsyncEnumerable<KeyspaceInfo> ListAsync(ReadOptions? options = null, CancellationToken cancellation = default);
+}

@@ -1,0 +1,74 @@
+using System.Runtime.CompilerServices;
+using Quicksilver.Contracts;
+using Quicksilver.Model;
+
+namespace Quicksilver.Client;
+
+/// <summary>The catalog over the link.</summary>
+internal sealed class CatalogClient(QuicksilverClient client) : ICatalog
+{
+    private const int PageSize = 1_000;
+
+    /// <inheritdoc/>
+    public ValueTask<CommitResult> CreateAsync(string name, KeyspaceSettings? settings, CancellationToken cancellation)
+    {
+        var parsed = KeyspaceName.Parse(name);
+        settings ??= KeyspaceSettings.Default;
+        if (settings.Problem() is { } problem)
+        {
+            throw new ArgumentException(problem, nameof(settings));
+        }
+
+        return ChangeAsync(name, (writer, id) => CommandWriter.WriteCreateKeyspace(writer, id, parsed, settings), cancellation);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<CommitResult> DeleteAsync(string name, CancellationToken cancellation)
+    {
+        var parsed = KeyspaceName.Parse(name);
+        return ChangeAsync(name, (writer, id) => CommandWriter.WriteDeleteKeyspace(writer, id, parsed), cancellation);
+    }
+
+    private ValueTask<CommitResult> ChangeAsync(string name, Action<ByteWriter, OperationId> write, CancellationToken cancellation) =>
+        client.CommitAsync(
+            id =>
+            {
+                var command = new ByteWriter();
+                write(command, id);
+                return new((command.WrittenMemory, KeyspaceId.Catalog.Value, grains => grains.GetGrain<ICatalogGrain>(0).CommitMany));
+            },
+            null, static () => { }, name, cancellation);
+
+    /// <inheritdoc/>
+    public ValueTask<KeyspaceInfo?> FindAsync(string name, ReadOptions? options, CancellationToken cancellation) =>
+        client.FindKeyspaceAsync(KeyspaceName.Parse(name), options ?? ReadOptions.Session, cancellation);
+
+    /// <inheritdoc/>
+    public async IAsyncEnumerable<KeyspaceInfo> ListAsync(ReadOptions? options, [EnumeratorCancellation] CancellationToken cancellation)
+    {
+        KeyspaceName? after = null;
+        while (true)
+        {
+            var answer = await client.Caller.ReadAsync(
+                (grains, stop) => grains.GetGrain<ICatalogGrain>(0).List(
+                    new(client.SessionState.Require(options ?? ReadOptions.Session), after, PageSize), stop),
+                answer => answer.Status is not (ReadStatus.Unavailable or ReadStatus.Overloaded), cancellation).ConfigureAwait(false);
+            if (answer.Status != ReadStatus.Ok)
+            {
+                throw ReadFailures.ToException(answer.Status, answer.Context, answer.Problem, "catalog");
+            }
+
+            client.SessionState.Learn(answer.Context, answer.Context.Position);
+            foreach (var keyspace in answer.Keyspaces)
+            {
+                yield return keyspace;
+                after = keyspace.Name;
+            }
+
+            if (!answer.HasMore)
+            {
+                yield break;
+            }
+        }
+    }
+}

@@ -1,0 +1,255 @@
+using System.Runtime.CompilerServices;
+using System.Text;
+using Quicksilver.Contracts;
+using Quicksilver.Model;
+
+namespace Quicksilver.Client;
+
+/// <summary>One keyspace over the link: resolves its name once, then calls its shards.</summary>
+internal sealed class KeyspaceClient(KeyspaceName name, QuicksilverClient client) : IKeyspace
+{
+    /// <summary>How often a read that needs several answers starts over before it gives up on one revision.</summary>
+    private const int MaxRestarts = 10;
+
+    private KeyspaceInfo? _known;
+
+    public KeyspaceName Name => name;
+
+    /// <inheritdoc/>
+    public async ValueTask<Entry?> GetAsync(Key key, ReadOptions? options, CancellationToken cancellation) =>
+        (await GetManyAsync([key], options, cancellation).ConfigureAwait(false))[0];
+
+    /// <inheritdoc/>
+    public async ValueTask<IReadOnlyList<Entry?>> GetManyAsync(IReadOnlyList<Key> keys, ReadOptions? options, CancellationToken cancellation)
+    {
+        ArgumentNullException.ThrowIfNull(keys);
+        if (keys.Count is 0 or > Limits.MaxKeysPerRead)
+        {
+            throw new ArgumentException($"The read asks for {keys.Count} keys; it may ask for 1 to {Limits.MaxKeysPerRead}.", nameof(keys));
+        }
+
+        foreach (var key in keys)
+        {
+            ThrowIfEmpty(key);
+        }
+
+        options ??= ReadOptions.Session;
+        var entries = new Entry?[keys.Count];
+        var wanted = Enumerable.Range(0, keys.Count).ToList();
+
+        // Rows that did not fit the answer are asked for again. Where the node has moved on meanwhile, everything is read again,
+        // so that the result is never of two revisions.
+        LogPosition? position = null;
+        for (var restarts = 0; wanted.Count > 0;)
+        {
+            var answer = await ReadAsync(
+                (keyspace, grains, stop) => Shard(grains, keyspace, keys[wanted[0]]).GetMany(
+                    new(Require(options, position), ReadBlocks.PackKeys([.. wanted.Select(i => keys[i])])), stop),
+                answer => (answer.Status, answer.Context, answer.Problem), cancellation).ConfigureAwait(false);
+            if (position is { } first && answer.Context.Position != first)
+            {
+                if (++restarts > MaxRestarts)
+                {
+                    throw new QuicksilverException(QuicksilverErrorCode.Overloaded, $"The {keys.Count} values do not fit one answer and the state changed between answers {MaxRestarts} times. Ask for fewer keys at a time.");
+                }
+
+                position = null;
+                wanted = [.. Enumerable.Range(0, keys.Count)];
+                continue;
+            }
+
+            position = answer.Context.Position;
+            wanted = Unpack(answer.Rows, wanted, entries);
+        }
+
+        return entries;
+    }
+
+    private static List<int> Unpack(Payload rows, List<int> wanted, Entry?[] entries)
+    {
+        var reader = new ByteReader(rows.Span);
+        if (reader.ReadCount(Limits.MaxKeysPerRead, "the number of rows") != wanted.Count)
+        {
+            throw reader.Malformed("the answer has another number of rows than the request has keys");
+        }
+
+        var again = new List<int>();
+        foreach (var index in wanted)
+        {
+            switch (ReadBlocks.ReadRow(ref reader, out var revision, out var metadata, out var value))
+            {
+                case RowState.Absent:
+                    entries[index] = null;
+                    break;
+                case RowState.Found:
+                    entries[index] = new(value.ToArray(), metadata.ToArray(), revision);
+                    break;
+                case RowState.AskAgain:
+                    again.Add(index);
+                    break;
+            }
+        }
+
+        return again;
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<CommitResult> PutAsync(Key key, string value, WriteOptions? options, CancellationToken cancellation)
+    {
+        ArgumentNullException.ThrowIfNull(value);
+        return PutAsync(key, Encoding.UTF8.GetBytes(value), options, cancellation);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<CommitResult> PutAsync(Key key, ReadOnlyMemory<byte> value, WriteOptions? options, CancellationToken cancellation)
+    {
+        ThrowIfEmpty(key);
+        return CommitAsync(Conditions(key, options), [Mutation.Put(key, value, options?.Metadata ?? default)], options, cancellation);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<CommitResult> DeleteAsync(Key key, WriteOptions? options, CancellationToken cancellation)
+    {
+        ThrowIfEmpty(key);
+        return CommitAsync(Conditions(key, options), [Mutation.Delete(key)], options, cancellation);
+    }
+
+    private static Condition[] Conditions(Key key, WriteOptions? options) => options switch
+    {
+        { IfAbsent: true } => [Condition.Absent(key)],
+        { IfRevision: { } revision } => [Condition.RevisionIs(key, revision)],
+        _ => [],
+    };
+
+    /// <inheritdoc/>
+    public async ValueTask<CommitResult> CommitAsync(
+        IReadOnlyCollection<Condition> conditions, IReadOnlyCollection<Mutation> mutations, WriteOptions? options, CancellationToken cancellation)
+    {
+        ArgumentNullException.ThrowIfNull(conditions);
+        ArgumentNullException.ThrowIfNull(mutations);
+        var switches = options?.SkipUnchanged == true ? CommandOptions.SkipUnchanged : CommandOptions.None;
+
+        // Judged before anything is sent: wrong arguments are the caller's to hear of, whatever the cluster does.
+        CommandWriter.WriteTransaction(new(), new(1), default, conditions, mutations, switches);
+        var key = mutations.First().Key;
+        return await client.CommitAsync(
+            async id =>
+            {
+                var keyspace = await ResolveAsync(cancellation).ConfigureAwait(false);
+                var command = new ByteWriter();
+                CommandWriter.WriteTransaction(command, keyspace.Id, id, conditions, mutations, switches);
+                return (command.WrittenMemory, keyspace.Id.Value, grains => Shard(grains, keyspace, key).CommitMany);
+            },
+            options?.OperationId, Forget, name.Value, cancellation).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    public async IAsyncEnumerable<Row> ScanAsync(ScanOptions? options, [EnumeratorCancellation] CancellationToken cancellation)
+    {
+        options ??= new();
+        ReadOnlyMemory<byte> cursor = default;
+        do
+        {
+            var page = await ScanPageAsync(options, cursor, cancellation).ConfigureAwait(false);
+            foreach (var row in page.Rows)
+            {
+                yield return row;
+            }
+
+            cursor = page.Cursor;
+            if (options.Read.Consistency == ReadConsistency.Eventual)
+            {
+                // Later pages must not be older than the first.
+                options = options with { Read = options.Read with { Consistency = ReadConsistency.Session, Position = page.Position } };
+            }
+        }
+        while (!cursor.IsEmpty);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<ScanPage> ScanPageAsync(ScanOptions options, ReadOnlyMemory<byte> cursor, CancellationToken cancellation)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        if (options.PageSize is < 1 or > Limits.MaxScanRows)
+        {
+            throw new ArgumentException($"PageSize is {options.PageSize}; it must be 1 to {Limits.MaxScanRows}.", nameof(options));
+        }
+
+        if (options.Prefix.Length > Limits.MaxKeyBytes || options.Start.Length > Limits.MaxKeyBytes || options.End.Length > Limits.MaxKeyBytes)
+        {
+            throw new ArgumentException($"Prefix, start and end have at most {Limits.MaxKeyBytes} bytes.", nameof(options));
+        }
+
+        var answer = await ReadAsync(
+            (keyspace, grains, stop) => grains.GetGrain<IKeyspaceGrain>(keyspace.Id.Value).Scan(
+                new(Require(options.Read, null), new(options.Prefix), new(options.Start), new(options.End), options.PageSize, new(cursor)), stop),
+            answer => (answer.Status, answer.Context, answer.Problem), cancellation).ConfigureAwait(false);
+        var rows = new List<Row>();
+        var reader = new ByteReader(answer.Rows.Span);
+        for (var left = reader.ReadCount(Limits.MaxScanRows, "the number of rows"); left > 0; left--)
+        {
+            var key = ReadBlocks.ReadScanned(ref reader, out var revision, out var metadata, out var value);
+            rows.Add(new(Key.From(key), new(value.ToArray(), metadata.ToArray(), revision)));
+        }
+
+        return new(rows, answer.Cursor.Memory, answer.Context.Position);
+    }
+
+    /// <summary>A read of this keyspace, once more with a fresh id where the one we knew is gone.</summary>
+    private async ValueTask<TAnswer> ReadAsync<TAnswer>(
+        Func<KeyspaceInfo, IGrainFactory, CancellationToken, ValueTask<TAnswer>> call,
+        Func<TAnswer, (ReadStatus Status, AnswerContext Context, string? Problem)> describe, CancellationToken cancellation)
+    {
+        for (var again = true; ; again = false)
+        {
+            var keyspace = await ResolveAsync(cancellation).ConfigureAwait(false);
+            var answer = await client.Caller.ReadAsync(
+                (grains, stop) => call(keyspace, grains, stop),
+                answer => describe(answer).Status is not (ReadStatus.Unavailable or ReadStatus.Overloaded), cancellation).ConfigureAwait(false);
+            var (status, context, problem) = describe(answer);
+            if (status == ReadStatus.Ok)
+            {
+                client.SessionState.Learn(context, context.Position);
+                return answer;
+            }
+
+            if (status == ReadStatus.KeyspaceNotFound)
+            {
+                Forget();
+                if (again)
+                {
+                    continue;
+                }
+            }
+
+            throw ReadFailures.ToException(status, context, problem, name.Value);
+        }
+    }
+
+    private async ValueTask<KeyspaceInfo> ResolveAsync(CancellationToken cancellation) =>
+        Volatile.Read(ref _known) is { } known
+            ? known
+            : _known = await client.FindKeyspaceAsync(name, ReadOptions.Session, cancellation).ConfigureAwait(false)
+                ?? throw ReadFailures.ToException(ReadStatus.KeyspaceNotFound, default, null, name.Value);
+
+    private void Forget() => Volatile.Write(ref _known, null);
+
+    private ReadRequirement Require(ReadOptions options, LogPosition? atLeast)
+    {
+        var requirement = client.SessionState.Require(options);
+        return atLeast is { } least && options.Consistency == ReadConsistency.Eventual
+            ? requirement with { Consistency = ReadConsistency.Session, AtLeast = least }
+            : requirement;
+    }
+
+    private static IShardGrain Shard(IGrainFactory grains, KeyspaceInfo keyspace, Key key) => grains.GetGrain<IShardGrain>(
+        ShardId.Of(keyspace.Id, SlotId.Of(keyspace.Id, key.Span), keyspace.Settings.ShardCount).ToGrainKey());
+
+    private static void ThrowIfEmpty(Key key)
+    {
+        if (key.Span.IsEmpty)
+        {
+            throw new ArgumentException("The key is empty: a key has 1 to 1,024 bytes.", nameof(key));
+        }
+    }
+}

@@ -1,0 +1,330 @@
+using System.Collections.Concurrent;
+using System.Net;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Orleans.Configuration;
+using Quicksilver.Contracts;
+using Quicksilver.Model;
+
+namespace Quicksilver.Client;
+
+/// <summary>A link that is up: one gateway, one Orleans client.</summary>
+/// <param name="Lost">
+/// Cancelled when the link is known to be lost. Every call must be bound to it: Orleans lets calls in flight hang to their
+/// time-out when a gateway dies.
+/// </param>
+public sealed record LinkSession(IGrainFactory Grains, GatewayHello Hello, string Gateway, CancellationToken Lost);
+
+/// <summary>
+/// Keeps one link to one of several gateways: asks who they are, connects to the first that answers, watches it by heartbeat,
+/// and starts over when it is lost. Each session has an Orleans client of its own, in a nested host, so nothing of a lost one
+/// lives on. Owns one loop, from <see cref="Start"/> to <see cref="DisposeAsync"/>.
+/// </summary>
+public sealed partial class GatewayLink : IAsyncDisposable
+{
+    private readonly GatewayLinkOptions _options;
+    private readonly TimeProvider _time;
+    private readonly ILoggerFactory _loggers;
+    private readonly ILogger _logger;
+    private readonly CancellationTokenSource _stop = new();
+    private readonly Lock _gate = new();
+    private TaskCompletionSource<LinkSession> _up = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private string _trouble = "not started";
+    private bool _wrongCounterpart;
+    private Task _loop = Task.CompletedTask;
+    private Task _closing = Task.CompletedTask;
+
+    public GatewayLink(GatewayLinkOptions options, TimeProvider time, ILoggerFactory loggers)
+    {
+        if (options.Problem() is { } problem)
+        {
+            throw new ArgumentException($"The gateways are not usable: {problem}.", nameof(options));
+        }
+
+        _options = options;
+        _time = time;
+        _loggers = loggers;
+        _logger = loggers.CreateLogger<GatewayLink>();
+    }
+
+    /// <summary>The session, or null while there is none.</summary>
+    public LinkSession? Current
+    {
+        get
+        {
+            var up = Volatile.Read(ref _up).Task;
+            return up.IsCompletedSuccessfully ? up.Result : null;
+        }
+    }
+
+    /// <summary>Why there is no session, for people.</summary>
+    public string Trouble => Volatile.Read(ref _trouble);
+
+    public void Start() => _loop = RunAsync();
+
+    /// <summary>
+    /// Waits for a session. Throws <see cref="QuicksilverException"/> when <paramref name="timeout"/> passes first: NotAGateway
+    /// where something else answers at every address, else Unavailable.
+    /// </summary>
+    public async ValueTask<LinkSession> ConnectAsync(TimeSpan timeout, CancellationToken cancellation)
+    {
+        var up = Volatile.Read(ref _up).Task;
+        if (up.IsCompletedSuccessfully)
+        {
+            return await up.ConfigureAwait(false);
+        }
+
+        try
+        {
+            return await up.WaitAsync(timeout, _time, cancellation).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            throw new QuicksilverException(
+                Volatile.Read(ref _wrongCounterpart) ? QuicksilverErrorCode.NotAGateway : QuicksilverErrorCode.Unavailable,
+                $"No Quicksilver gateway answers: {Trouble}. Check the addresses ({string.Join(", ", _options.Gateways)}) and that the cluster is running.",
+                WriteOutcome.NotCommitted);
+        }
+    }
+
+    private async Task RunAsync()
+    {
+        await Task.Yield();
+        try
+        {
+            while (true)
+            {
+                if (await ChooseAsync().ConfigureAwait(false) is { } chosen)
+                {
+                    await HoldAsync(chosen.Address, chosen.Hello).ConfigureAwait(false);
+                }
+                else
+                {
+                    await Task.Delay(_options.RetryPeriod, _time, _stop.Token).ConfigureAwait(false);
+                }
+            }
+        }
+        catch (OperationCanceledException) when (_stop.IsCancellationRequested)
+        {
+            // Stopped in order.
+        }
+    }
+
+    /// <summary>Asks all gateways at once and takes the first in order of preference that is one.</summary>
+    private async Task<(GatewayAddress Address, GatewayHello Hello)?> ChooseAsync()
+    {
+        var asked = _options.Gateways.Select(gateway =>
+        {
+            var address = GatewayAddress.Parse(gateway);
+            return (Address: address, Answer: GatewayProbe.AskAsync(address.Host, address.Port, _options.ProbeTimeout, _time, _stop.Token));
+        }).ToList();
+        var troubles = new List<string>();
+        var wrong = 0;
+        foreach (var (address, answer) in asked)
+        {
+            var probe = await answer.ConfigureAwait(false);
+            if (probe.Hello is { } hello)
+            {
+                return (address, hello);
+            }
+
+            wrong += probe.Result == ProbeResult.SomethingElse ? 1 : 0;
+            troubles.Add(probe.Result == ProbeResult.SomethingElse
+                ? $"{address} is not a Quicksilver gateway ({probe.Detail})"
+                : $"{address} does not answer ({probe.Detail})");
+        }
+
+        SetTrouble(string.Join("; ", troubles), wrong == asked.Count);
+        return null;
+    }
+
+    /// <summary>Connects to a gateway and stays until it is lost.</summary>
+    private async Task HoldAsync(GatewayAddress address, GatewayHello hello)
+    {
+        using var lost = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
+        var connections = new ConcurrentDictionary<ConnectionContext, byte>();
+        IHost? host = null;
+        try
+        {
+            host = BuildHost(await ResolveAsync(address).ConfigureAwait(false), hello, connections, lost);
+            using (var limit = CancellationTokenSource.CreateLinkedTokenSource(lost.Token))
+            {
+                limit.CancelAfter(_options.ResponseTimeout);
+                await host.StartAsync(limit.Token).ConfigureAwait(false);
+            }
+
+            var grains = host.Services.GetRequiredService<IGrainFactory>();
+            LogUp(address.ToString(), hello.Node.Value, hello.Region.Value);
+            Volatile.Read(ref _up).TrySetResult(new(grains, hello, address.ToString(), lost.Token));
+            await HeartbeatAsync(grains, lost.Token).ConfigureAwait(false);
+            LogLost(address.ToString());
+            SetTrouble($"the link to {address} was lost", wrongCounterpart: false);
+        }
+        catch (Exception e) when (!_stop.IsCancellationRequested)
+        {
+            LogFailed(address.ToString(), e.Message);
+            SetTrouble($"the connection to {address} failed ({e.Message})", wrongCounterpart: false);
+            await Task.Delay(_options.RetryPeriod, _time, _stop.Token).ConfigureAwait(false);
+        }
+        finally
+        {
+            // Order matters: first nobody new gets the session, then its calls are let go, then its connections are cut.
+            if (Volatile.Read(ref _up).Task.IsCompleted)
+            {
+                Volatile.Write(ref _up, new(TaskCreationOptions.RunContinuationsAsynchronously));
+            }
+
+            await lost.CancelAsync().ConfigureAwait(false);
+            foreach (var connection in connections.Keys)
+            {
+                connection.Abort(new ConnectionAbortedException("The link is lost."));
+            }
+
+            if (host is not null)
+            {
+                var before = _closing;
+                _closing = Task.WhenAll(before, CloseAsync(host));
+            }
+        }
+    }
+
+    /// <summary>Returns when the link is lost, by heartbeat or because Orleans noticed.</summary>
+    private async Task HeartbeatAsync(IGrainFactory grains, CancellationToken lost)
+    {
+        var cluster = grains.GetGrain<IClusterGrain>(0);
+        for (var misses = 0; misses < _options.MissesBeforeLost;)
+        {
+            await Task.Delay(_options.HeartbeatPeriod, _time, lost).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (lost.IsCancellationRequested)
+            {
+                return;
+            }
+
+            try
+            {
+                await cluster.Ping().AsTask().WaitAsync(_options.HeartbeatTimeout, _time, lost).ConfigureAwait(false);
+                misses = 0;
+            }
+            catch (OperationCanceledException) when (lost.IsCancellationRequested)
+            {
+                return;
+            }
+            catch (Exception e) when (e is not OutOfMemoryException)
+            {
+                misses++;
+            }
+        }
+    }
+
+    private IHost BuildHost(
+        IPEndPoint endpoint, GatewayHello hello, ConcurrentDictionary<ConnectionContext, byte> connections, CancellationTokenSource lost)
+    {
+        // Empty: no configuration files, no watchers, no signal handlers beside those of the process.
+        var builder = Host.CreateEmptyApplicationBuilder(new() { DisableDefaults = true });
+        builder.Services.Replace(ServiceDescriptor.Singleton<IHostLifetime, NestedHostLifetime>());
+        builder.Services.AddSingleton(_loggers);
+        builder.Services.TryAddSingleton(_time);
+        builder.UseOrleansClient(client => client
+            .Configure<ClusterOptions>(o =>
+            {
+                o.ClusterId = hello.OrleansClusterId;
+                o.ServiceId = hello.OrleansServiceId;
+            })
+            .UseStaticClustering(endpoint)
+            .UseConnectionRetryFilter((_, _) => Task.FromResult(false))
+            .Configure<ConnectionOptions>(o => o.OpenConnectionTimeout = _options.ProbeTimeout)
+            .Configure<ClientMessagingOptions>(o =>
+            {
+                o.ResponseTimeout = _options.ResponseTimeout;
+                o.CancelRequestOnTimeout = true;
+                o.MaxMessageBodySize = Limits.MaxMessageBytes;
+            })
+            .Configure<ClientConnectionOptions>(o => o.ConfigureConnection(connection => connection.Use(next => async context =>
+            {
+                connections.TryAdd(context, 0);
+                try
+                {
+                    await next(context).ConfigureAwait(false);
+                }
+                finally
+                {
+                    connections.TryRemove(context, out _);
+                }
+            })))
+            .AddClusterConnectionLostHandler((_, _) =>
+            {
+                try
+                {
+                    lost.Cancel();
+                }
+                catch (ObjectDisposedException)
+                {
+                    // The session ended before Orleans noticed.
+                }
+            }));
+        return builder.Build();
+    }
+
+    private static async Task<IPEndPoint> ResolveAsync(GatewayAddress address)
+    {
+        var addresses = await Dns.GetHostAddressesAsync(address.Host).ConfigureAwait(false);
+        return new(addresses[0], address.Port);
+    }
+
+    private async Task CloseAsync(IHost host)
+    {
+        try
+        {
+            using var grace = new CancellationTokenSource(TimeSpan.FromSeconds(2), _time);
+            await host.StopAsync(grace.Token).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            LogClosing(e.Message);
+        }
+
+        host.Dispose();
+    }
+
+    private void SetTrouble(string trouble, bool wrongCounterpart)
+    {
+        lock (_gate)
+        {
+            _trouble = trouble;
+            _wrongCounterpart = wrongCounterpart;
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync().ConfigureAwait(false);
+        await _loop.ConfigureAwait(false);
+        await _closing.ConfigureAwait(false);
+        Volatile.Read(ref _up).TrySetException(new ObjectDisposedException(nameof(GatewayLink)));
+        _ = Volatile.Read(ref _up).Task.Exception;
+        _stop.Dispose();
+    }
+
+    /// <summary>A nested host lives as long as its owner says; signals are for the process.</summary>
+    private sealed class NestedHostLifetime : IHostLifetime
+    {
+        public Task WaitForStartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+        public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+    }
+
+    [LoggerMessage(1, LogLevel.Information, "Link to {Gateway} is up (node {Node}, region {Region}).")]
+    private partial void LogUp(string gateway, string node, string region);
+
+    [LoggerMessage(2, LogLevel.Warning, "Link to {Gateway} is lost.")]
+    private partial void LogLost(string gateway);
+
+    [LoggerMessage(3, LogLevel.Warning, "Connecting to {Gateway} failed: {Why}")]
+    private partial void LogFailed(string gateway, string why);
+
+    [LoggerMessage(4, LogLevel.Debug, "Closing a lost link met: {Why}")]
+    private partial void LogClosing(string why);
+}

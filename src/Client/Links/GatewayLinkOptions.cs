@@ -1,0 +1,76 @@
+namespace Quicksilver.Client;
+
+/// <summary>How a link to a cluster behaves.</summary>
+public sealed record GatewayLinkOptions
+{
+    /// <summary>Gateways in order of preference, <c>host:port</c>. At least one.</summary>
+    public required IReadOnlyList<string> Gateways { get; init; }
+
+    /// <summary>Time between heartbeats. Default 1 s.</summary>
+    public TimeSpan HeartbeatPeriod { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>A heartbeat without an answer for this long is missed. Default 2 s.</summary>
+    public TimeSpan HeartbeatTimeout { get; init; } = TimeSpan.FromSeconds(2);
+
+    /// <summary>Missed heartbeats in a row after which the link is lost. Default 2: a silent cut is noticed in about 6 s.</summary>
+    public int MissesBeforeLost { get; init; } = 2;
+
+    /// <summary>How long a gateway may take to say who it is. Default 2 s.</summary>
+    public TimeSpan ProbeTimeout { get; init; } = TimeSpan.FromSeconds(2);
+
+    /// <summary>Pause between two rounds over the gateways when none answers. Default 250 ms.</summary>
+    public TimeSpan RetryPeriod { get; init; } = TimeSpan.FromMilliseconds(250);
+
+    /// <summary>Time-out of calls that do not name their own. Default 5 s.</summary>
+    public TimeSpan ResponseTimeout { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>What is wrong with these options, or null.</summary>
+    internal string? Problem()
+    {
+        if (Gateways.Count == 0)
+        {
+            return "no gateway is given";
+        }
+
+        foreach (var gateway in Gateways)
+        {
+            if (!GatewayAddress.TryParse(gateway, out _))
+            {
+                return $"'{gateway}' is not HOST:PORT";
+            }
+        }
+
+        return null;
+    }
+}
+
+/// <summary>A host and a port.</summary>
+public readonly record struct GatewayAddress(string Host, int Port)
+{
+    /// <summary>As <see cref="TryParse"/>; throws <see cref="FormatException"/>.</summary>
+    public static GatewayAddress Parse(string text) =>
+        TryParse(text, out var address) ? address : throw new FormatException($"'{text}' is not HOST:PORT.");
+
+    /// <summary>Reads <c>host:port</c>; an IPv6 address stands in brackets.</summary>
+    public static bool TryParse(string? text, out GatewayAddress address)
+    {
+        address = default;
+        var colon = text?.LastIndexOf(':') ?? -1;
+        if (colon <= 0 || !int.TryParse(text.AsSpan(colon + 1), System.Globalization.NumberStyles.None, System.Globalization.CultureInfo.InvariantCulture, out var port) || port is < 1 or > 65535)
+        {
+            return false;
+        }
+
+        var host = text![..colon].TrimStart('[').TrimEnd(']');
+        if (Uri.CheckHostName(host) == UriHostNameType.Unknown)
+        {
+            return false;
+        }
+
+        address = new(host, port);
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public override string ToString() => Host.Contains(':', StringComparison.Ordinal) ? $"[{Host}]:{Port}" : $"{Host}:{Port}";
+}

@@ -1,0 +1,148 @@
+using System.Collections.Concurrent;
+using System.Security.Cryptography;
+using Microsoft.Extensions.Logging;
+using Quicksilver.Contracts;
+using Quicksilver.Model;
+
+namespace Quicksilver.Client;
+
+/// <summary>How a command reaches the cluster: its bytes, which merger it may share, and the call.</summary>
+using Route = (ReadOnlyMemory<byte> Command, uint Merger, Func<IGrainFactory, Func<CommitManyRequest, CancellationToken, ValueTask<CommitManyAnswer>>> Call);
+
+/// <summary>The SDK over one link.</summary>
+public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
+{
+    private readonly GatewayLink _link;
+    private readonly ConcurrentDictionary<KeyspaceName, KeyspaceClient> _keyspaces = new();
+    private readonly ConcurrentDictionary<(uint Keyspace, LinkSession Session), CommitMerger> _mergers = new();
+
+    /// <summary>Makes a client and starts its link. Does not wait for the cluster.</summary>
+    public QuicksilverClient(QuicksilverClientOptions options, TimeProvider time, ILoggerFactory loggers)
+    {
+        _link = new(options.ToLinkOptions(), time, loggers);
+        Caller = new(_link, options, time);
+        SessionState = new(time);
+        Catalog = new CatalogClient(this);
+        _link.Start();
+    }
+
+    /// <inheritdoc/>
+    public ICatalog Catalog { get; }
+
+    /// <inheritdoc/>
+    public SessionToken? Session
+    {
+        get => SessionState.Token;
+        set => SessionState.Token = value;
+    }
+
+    internal Caller Caller { get; }
+
+    internal Session SessionState { get; }
+
+    /// <inheritdoc/>
+    public IKeyspace Keyspace(string name) =>
+        _keyspaces.GetOrAdd(KeyspaceName.Parse(name), static (name, client) => new(name, client), this);
+
+    internal async ValueTask<KeyspaceInfo?> FindKeyspaceAsync(KeyspaceName name, ReadOptions options, CancellationToken cancellation)
+    {
+        var answer = await Caller.ReadAsync(
+            (grains, stop) => grains.GetGrain<ICatalogGrain>(0).Resolve(name, SessionState.Require(options), stop),
+            answer => answer.Status is not (ReadStatus.Unavailable or ReadStatus.Overloaded), cancellation).ConfigureAwait(false);
+        switch (answer.Status)
+        {
+            case ReadStatus.Ok:
+                SessionState.Learn(answer.Context, answer.Context.Position);
+                return answer.Keyspace;
+            case ReadStatus.KeyspaceNotFound:
+                SessionState.Learn(answer.Context, answer.Context.Position);
+                return null;
+            default:
+                throw ReadFailures.ToException(answer.Status, answer.Context, answer.Problem, name.Value);
+        }
+    }
+
+    /// <summary>
+    /// Commits what <paramref name="encode"/> makes for an operation id, and turns the outcome into a result. An id that is made
+    /// here and turns out too old or too new on its very first try names a write that never happened: it gets a new id, once.
+    /// </summary>
+    internal async ValueTask<CommitResult> CommitAsync(
+        Func<OperationId, ValueTask<Route>> encode, OperationId? givenId, Action onKeyspaceGone, string keyspace, CancellationToken cancellation)
+    {
+        for (var again = true; ; again = false)
+        {
+            var id = givenId ?? await NewOperationIdAsync(cancellation).ConfigureAwait(false);
+            var route = await encode(id).ConfigureAwait(false);
+            var (outcome, context) = await Caller.CommitAsync(
+                (grains, stop) => SendAsync(grains, route, stop), id, mayHaveBeenSentBefore: givenId is not null, cancellation).ConfigureAwait(false);
+            switch (outcome.Kind)
+            {
+                case CommitKind.Committed:
+                    SessionState.Learn(context, context.Position with { Revision = outcome.Revision });
+                    return new(CommitStatus.Committed, outcome.Revision, id);
+                case CommitKind.Unchanged:
+                    SessionState.Learn(context, context.Position with { Revision = outcome.Revision });
+                    return new(CommitStatus.Unchanged, outcome.Revision, id);
+                case CommitKind.ConditionFailed:
+                    SessionState.Learn(context, context.Position with { Revision = outcome.Revision });
+                    return new(CommitStatus.ConditionFailed, outcome.Revision, id, outcome.Index);
+                case CommitKind.KeyspaceNotFound when again && givenId is null:
+                    onKeyspaceGone();
+                    continue;
+                case (CommitKind.Expired or CommitKind.FromFuture) when again && givenId is null:
+                    SessionState.ForgetLogTime();
+                    continue;
+                default:
+                    throw Failure(outcome, id, keyspace);
+            }
+        }
+    }
+
+    private async Task<MergedOutcomes> SendAsync(IGrainFactory grains, Route route, CancellationToken cancellation)
+    {
+        var session = _link.Current ?? throw new QuicksilverException(QuicksilverErrorCode.Unavailable, "The link is down.", WriteOutcome.NotCommitted);
+        var merger = _mergers.GetOrAdd((route.Merger, session), key =>
+        {
+            // Mergers of lost sessions go with the first of a new one.
+            foreach (var old in _mergers.Keys.Where(other => !ReferenceEquals(other.Session, key.Session)))
+            {
+                _mergers.TryRemove(old, out _);
+            }
+
+            return new(request => route.Call(grains)(request, CancellationToken.None).AsTask().WaitAsync(session.Lost));
+        });
+        return await merger.CommitAsync([route.Command], cancellation).ConfigureAwait(false);
+    }
+
+    private async ValueTask<OperationId> NewOperationIdAsync(CancellationToken cancellation)
+    {
+        if (SessionState.FreshLogTime is not { } logTime)
+        {
+            var context = await Caller.ReadAsync(
+                (grains, _) => grains.GetGrain<IClusterGrain>(0).Ping(), static _ => true, cancellation).ConfigureAwait(false);
+            SessionState.Learn(context, default);
+            logTime = context.LogTime;
+        }
+
+        return MakeOperationId(logTime);
+    }
+
+    private static OperationId MakeOperationId(LogTime logTime)
+    {
+        Span<byte> random = stackalloc byte[16];
+        RandomNumberGenerator.Fill(random);
+        return OperationId.Create(logTime, random);
+    }
+
+    private static QuicksilverException Failure(CommitOutcome outcome, OperationId id, string keyspace) => outcome.Kind switch
+    {
+        CommitKind.KeyspaceNotFound => new(QuicksilverErrorCode.KeyspaceNotFound, $"There is no keyspace '{keyspace}'. Create it first.", WriteOutcome.NotCommitted) { OperationId = id },
+        CommitKind.KeyspaceExists => new(QuicksilverErrorCode.KeyspaceExists, $"The keyspace '{keyspace}' exists with other settings, since revision {outcome.Revision}.", WriteOutcome.NotCommitted) { OperationId = id },
+        CommitKind.OperationIdReused => new(QuicksilverErrorCode.OperationIdReused, $"Operation id {id} was used for another request. Nothing was changed by this one.", WriteOutcome.NotCommitted) { OperationId = id },
+        CommitKind.Expired => new(QuicksilverErrorCode.OutcomeUnknown, $"Operation id {id} is older than the hub remembers: the write may have happened.", WriteOutcome.Unknown) { OperationId = id },
+        CommitKind.FromFuture => new(QuicksilverErrorCode.InvalidRequest, $"Operation id {id} claims a time that has not come.", WriteOutcome.NotCommitted) { OperationId = id },
+        _ => new(QuicksilverErrorCode.InvalidRequest, outcome.Problem ?? $"The hub refused the write ({outcome.Kind}).", WriteOutcome.NotCommitted) { OperationId = id },
+    };
+
+    public ValueTask DisposeAsync() => _link.DisposeAsync();
+}

@@ -1,0 +1,103 @@
+using System.Text;
+using Quicksilver.Contracts;
+using Quicksilver.Model;
+
+namespace Quicksilver.Client;
+
+/// <summary>A key's value.</summary>
+/// <param name="Revision">The revision that last changed the key: what <see cref="WriteOptions.IfRevision"/> compares with.</param>
+public sealed record Entry(ReadOnlyMemory<byte> Value, ReadOnlyMemory<byte> Metadata, Revision Revision)
+{
+    /// <summary>The value as UTF-8 text.</summary>
+    public string Text => Encoding.UTF8.GetString(Value.Span);
+}
+
+/// <summary>A key with its value.</summary>
+public sealed record Row(Key Key, Entry Entry);
+
+/// <summary>One page of a scan.</summary>
+/// <param name="Cursor">Where to go on; empty when nothing is left.</param>
+/// <param name="Position">The one position that all rows are from.</param>
+public sealed record ScanPage(IReadOnlyList<Row> Rows, ReadOnlyMemory<byte> Cursor, LogPosition Position);
+
+/// <summary>How a commit ended. A closed set; what is uncertain or failed is an exception instead.</summary>
+public enum CommitStatus
+{
+    /// <summary>Durable at <see cref="CommitResult.Revision"/>.</summary>
+    Committed = 1,
+
+    /// <summary>There was nothing to change; no revision was taken.</summary>
+    Unchanged = 2,
+
+    /// <summary>A condition did not hold; nothing was changed.</summary>
+    ConditionFailed = 3,
+}
+
+/// <param name="Revision">Committed: the new revision. Unchanged: the revision the state was judged at. ConditionFailed: the key's actual revision, 0 where it does not exist.</param>
+/// <param name="OperationId">Names the write, whatever became of it.</param>
+/// <param name="FailedCondition">Index of the first condition that did not hold; -1 otherwise.</param>
+public readonly record struct CommitResult(CommitStatus Status, Revision Revision, OperationId OperationId, int FailedCondition = -1);
+
+/// <summary>How a read is answered.</summary>
+public sealed record ReadOptions
+{
+    /// <summary>The session's own writes and nothing older than it has read. The default.</summary>
+    public static readonly ReadOptions Session = new();
+
+    /// <summary>Whatever the node has.</summary>
+    public static readonly ReadOptions Eventual = new() { Consistency = ReadConsistency.Eventual };
+
+    /// <summary>Not older than any write acknowledged before the call, answered by the hub.</summary>
+    public static readonly ReadOptions Linearizable = new() { Consistency = ReadConsistency.Linearizable };
+
+    public ReadConsistency Consistency { get; init; } = ReadConsistency.Session;
+
+    /// <summary>A session read that is also not older than this position; null for the session alone.</summary>
+    public LogPosition? Position { get; init; }
+
+    /// <summary>Accept an older state where the region is cut off and has not got what the session has seen.</summary>
+    public bool AllowStaleWhenCutOff { get; init; }
+
+    /// <summary>Not older than this position.</summary>
+    public static ReadOptions AtLeast(LogPosition position) => new() { Position = position };
+}
+
+/// <summary>How a write is done.</summary>
+public sealed record WriteOptions
+{
+    /// <summary>Only where the key's last change is exactly this revision; 0 where it must not exist. For put and delete.</summary>
+    public Revision? IfRevision { get; init; }
+
+    /// <summary>Only where the key does not exist. For put.</summary>
+    public bool IfAbsent { get; init; }
+
+    /// <summary>Take no revision where nothing would change.</summary>
+    public bool SkipUnchanged { get; init; }
+
+    /// <summary>Bytes kept beside the value, at most 1 KiB. For put.</summary>
+    public ReadOnlyMemory<byte> Metadata { get; init; }
+
+    /// <summary>
+    /// Names the write; null for a new id. With the id of an earlier write of unknown outcome and the same content, the answer
+    /// is what became of that one.
+    /// </summary>
+    public OperationId? OperationId { get; init; }
+}
+
+/// <summary>What a scan returns.</summary>
+public sealed record ScanOptions
+{
+    /// <summary>Only keys that start with these bytes; empty for all.</summary>
+    public ReadOnlyMemory<byte> Prefix { get; init; }
+
+    /// <summary>Only keys at or after this one; empty for no lower bound.</summary>
+    public ReadOnlyMemory<byte> Start { get; init; }
+
+    /// <summary>Only keys before this one; empty for no upper bound.</summary>
+    public ReadOnlyMemory<byte> End { get; init; }
+
+    /// <summary>Most rows of a page, 1 to 10,000. Default 1,000.</summary>
+    public int PageSize { get; init; } = 1_000;
+
+    public ReadOptions Read { get; init; } = ReadOptions.Session;
+}

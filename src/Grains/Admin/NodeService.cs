@@ -1,0 +1,74 @@
+using Microsoft.Extensions.Logging;
+using Orleans.Concurrency;
+using Orleans.Runtime;
+using Orleans.Runtime.Services;
+using Orleans.Services;
+using Quicksilver.Contracts;
+using Quicksilver.Model;
+using Quicksilver.Sequencing;
+
+namespace Quicksilver.Grains;
+
+/// <summary>
+/// One per silo, addressed by silo and so without the grain directory: how the nodes of one cluster talk to each other, first of
+/// all a follower to the leader.
+/// </summary>
+[Alias("qs.INodeService")]
+public interface INodeService : IGrainService
+{
+    /// <summary>Hands validated commands to this node's sequencer.</summary>
+    [Alias("Sequence"), ResponseTimeout("00:00:08")]
+    Task<CommitManyAnswer> Sequence(CommitManyRequest request);
+
+    /// <summary>A read barrier, where this node leads; null otherwise.</summary>
+    [Alias("ReadBarrier")]
+    Task<Revision?> ReadBarrier();
+
+    [Alias("Describe")]
+    Task<NodeStatus> Describe();
+}
+
+/// <summary>What only hub nodes have: the way into the order.</summary>
+public sealed record HubAccess(ISequencer? Sequencer);
+
+/// <inheritdoc/>
+[Reentrant]
+public sealed class NodeService(
+    GrainId id, Silo silo, ILoggerFactory loggers, NodeContext node, HubAccess hub, INodeMonitor monitor)
+    : GrainService(id, silo, loggers), INodeService
+{
+    /// <inheritdoc/>
+    public async Task<CommitManyAnswer> Sequence(CommitManyRequest request)
+    {
+        var commands = CommandBatch.Unpack(request.Commands);
+        if (hub.Sequencer is null)
+        {
+            var refused = new CommitOutcome[commands.Length];
+            Array.Fill(refused, CommitOutcome.Unavailable);
+            return new(refused, node.Answer(node.Store.Progress));
+        }
+
+        var outcomes = await hub.Sequencer.CommitAsync(commands, CancellationToken.None);
+        return new(outcomes, node.Answer(node.Store.Progress));
+    }
+
+    /// <inheritdoc/>
+    public async Task<Revision?> ReadBarrier() =>
+        hub.Sequencer is { } sequencer ? await sequencer.ReadBarrierAsync(CancellationToken.None) : null;
+
+    /// <inheritdoc/>
+    public Task<NodeStatus> Describe() => Task.FromResult(monitor.Status);
+}
+
+/// <summary>Reaches the node service of a silo.</summary>
+public interface INodeServiceClient : IGrainServiceClient<INodeService>
+{
+    INodeService On(SiloAddress silo);
+}
+
+/// <inheritdoc/>
+public sealed class NodeServiceClient(IServiceProvider services) : GrainServiceClient<INodeService>(services), INodeServiceClient
+{
+    /// <inheritdoc/>
+    public INodeService On(SiloAddress silo) => GetGrainService(silo);
+}

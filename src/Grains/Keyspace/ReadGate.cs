@@ -1,0 +1,126 @@
+using Quicksilver.Contracts;
+using Quicksilver.Model;
+using Quicksilver.Storage;
+
+namespace Quicksilver.Grains;
+
+/// <summary>How a node waits for fresh enough state.</summary>
+public sealed record ReadGateOptions
+{
+    /// <summary>How long a read waits here for the revision it needs before the hub is asked. Default 2 s.</summary>
+    public TimeSpan MaxWait { get; init; } = TimeSpan.FromSeconds(2);
+
+    /// <summary>How long the hub may take to answer a forwarded read. Default 2 s.</summary>
+    public TimeSpan ForwardTimeout { get; init; } = TimeSpan.FromSeconds(2);
+}
+
+/// <summary>
+/// Decides which View answers a read, or that the hub must. A read that asks for nothing newer than the current View passes
+/// without waiting.
+/// </summary>
+public sealed class ReadGate(NodeContext node, IHubReads hub, ReadGateOptions options, TimeProvider time)
+{
+    /// <summary>What became of a read at the gate: a View to read (the caller disposes it), or a status, or the hub's own answer.</summary>
+    private readonly record struct Admission(ReadStatus Status, View? View, bool AskHub);
+
+    /// <summary>
+    /// Answers a read: from a View of this node by <paramref name="read"/>, else from the hub by <paramref name="forward"/>,
+    /// else with a status by <paramref name="refuse"/>.
+    /// </summary>
+    public async ValueTask<TAnswer> AnswerAsync<TAnswer>(
+        ReadRequirement requirement,
+        Func<View, TAnswer> read,
+        Func<IGrainFactory, CancellationToken, ValueTask<TAnswer>> forward,
+        Func<ReadStatus, AnswerContext, string?, TAnswer> refuse,
+        CancellationToken cancellation)
+        where TAnswer : class
+    {
+        if (Foreign(requirement) is { } problem)
+        {
+            return refuse(ReadStatus.ForeignPosition, node.Answer(node.Store.Progress), problem);
+        }
+
+        var admission = await AdmitAsync(requirement, cancellation);
+        if (admission.View is { } view)
+        {
+            using (view)
+            {
+                return read(view);
+            }
+        }
+
+        if (admission.AskHub && await ForwardAsync(forward, cancellation) is { } answer)
+        {
+            return answer;
+        }
+
+        if (admission.Status == ReadStatus.NotYet && requirement.AllowStaleWhenCutOff)
+        {
+            using var stale = node.Store.AcquireView();
+            return read(stale);
+        }
+
+        return refuse(admission.Status, node.Answer(node.Store.Progress), null);
+    }
+
+    /// <summary>The position asked for is of another cluster or history: what to say, or null.</summary>
+    private string? Foreign(in ReadRequirement requirement)
+    {
+        var progress = node.Store.Progress;
+        if (progress.Cluster.IsNone || requirement.Cluster.IsNone)
+        {
+            return null;
+        }
+
+        if (requirement.Cluster != progress.Cluster)
+        {
+            return $"The session belongs to cluster {requirement.Cluster}, this node to {progress.Cluster}.";
+        }
+
+        return requirement.AtLeast.Revision != Revision.None
+            && (requirement.AtLeast.History != progress.Position.History || requirement.AtLeast.Log != progress.Position.Log)
+            ? $"The session has seen history {requirement.AtLeast.History}, this node is in {progress.Position.History}."
+            : null;
+    }
+
+    private ValueTask<Admission> AdmitAsync(in ReadRequirement requirement, CancellationToken cancellation)
+    {
+        switch (requirement.Consistency)
+        {
+            case ReadConsistency.Eventual:
+                return new(new Admission(ReadStatus.Ok, node.Store.AcquireView(), false));
+            case ReadConsistency.Linearizable:
+                return node.Role == NodeRole.Hub
+                    ? AdmitLinearizableAsync(cancellation)
+                    : new(new Admission(ReadStatus.Unavailable, null, AskHub: true));
+            default:
+                var view = node.Store.AcquireView();
+                if (view.Position.Revision >= requirement.AtLeast.Revision)
+                {
+                    return new(new Admission(ReadStatus.Ok, view, false));
+                }
+
+                view.Dispose();
+                return AdmitAfterWaitAsync(requirement.AtLeast.Revision, cancellation);
+        }
+    }
+
+    private async ValueTask<Admission> AdmitLinearizableAsync(CancellationToken cancellation) =>
+        await hub.ReadBarrierAsync(cancellation) is { } barrier
+            ? await AdmitAfterWaitAsync(barrier, cancellation)
+            : new(ReadStatus.Unavailable, null, false);
+
+    private async ValueTask<Admission> AdmitAfterWaitAsync(Revision revision, CancellationToken cancellation) =>
+        await node.Store.Waiters.WaitAsync(revision, options.MaxWait, time, cancellation)
+            ? new(ReadStatus.Ok, node.Store.AcquireView(), false)
+            : new(ReadStatus.NotYet, null, AskHub: node.Role != NodeRole.Hub);
+
+    private async ValueTask<TAnswer?> ForwardAsync<TAnswer>(
+        Func<IGrainFactory, CancellationToken, ValueTask<TAnswer>> forward, CancellationToken cancellation)
+        where TAnswer : class
+    {
+        using var limit = new CancellationTokenSource(options.ForwardTimeout, time);
+        using var bound = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, cancellation);
+        return await hub.ForwardAsync(forward, bound.Token);
+    }
+}

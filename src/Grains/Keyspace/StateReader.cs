@@ -1,0 +1,125 @@
+using Quicksilver.Contracts;
+using Quicksilver.Model;
+using Quicksilver.Storage;
+
+namespace Quicksilver.Grains;
+
+/// <summary>Reads a View into the packed blocks of answers. Every answer stays within <see cref="Limits.MaxBatchBytes"/> and one row.</summary>
+internal static class StateReader
+{
+    /// <summary>Rows of a multi-read; what does not fit the budget is marked to be asked for again, but the first row always fits.</summary>
+    public static GetManyAnswer GetMany(NodeContext node, View view, KeyspaceId keyspace, Payload keys)
+    {
+        var reader = new ByteReader(keys.Span);
+        var count = ReadBlocks.ReadKeyCount(ref reader);
+        var rows = new ByteWriter(Math.Min(64 * 1024, 64 + (count * 128)));
+        rows.WriteVarint(count);
+        var found = 0;
+        using var get = MultiGet.Rent();
+        for (var left = count; left > 0;)
+        {
+            get.Clear();
+            for (var i = Math.Min(left, MultiGet.Capacity); i > 0; i--)
+            {
+                get.Add(keyspace, ReadBlocks.ReadKey(ref reader));
+            }
+
+            left -= get.Count;
+            get.Execute(view);
+            found += Pack(get, rows, found > 0);
+            if (rows.Length > Limits.MaxBatchBytes)
+            {
+                for (; left > 0; left--)
+                {
+                    ReadBlocks.ReadKey(ref reader);
+                    ReadBlocks.WriteWithout(rows, RowState.AskAgain);
+                }
+            }
+        }
+
+        reader.ExpectEnd();
+
+        // A row that was found proves its keyspace; only a read that found nothing has to ask whether there is one.
+        return found == 0 && keyspace != KeyspaceId.Catalog && view.FindKeyspace(keyspace) is null
+            ? new(ReadStatus.KeyspaceNotFound, node.Answer(view.Progress), default, null)
+            : new(ReadStatus.Ok, node.Answer(view.Progress), new(rows.WrittenMemory), null);
+    }
+
+    private static int Pack(MultiGet get, ByteWriter rows, bool hasRow)
+    {
+        var found = 0;
+        for (var i = 0; i < get.Count; i++)
+        {
+            if (!get.TryGetRow(i, out var row))
+            {
+                ReadBlocks.WriteWithout(rows, RowState.Absent);
+            }
+            else if ((hasRow || found > 0) && rows.Length + row.Value.Length + row.Metadata.Length > Limits.MaxBatchBytes)
+            {
+                ReadBlocks.WriteWithout(rows, RowState.AskAgain);
+            }
+            else
+            {
+                ReadBlocks.WriteFound(rows, row.Revision, row.Metadata, row.Value);
+                found++;
+            }
+        }
+
+        return found;
+    }
+
+    /// <summary>One page of rows. The request's bounds and cursor were checked.</summary>
+    public static ScanAnswer Scan(NodeContext node, View view, KeyspaceId keyspace, ScanRequest request, ReadOnlySpan<byte> after)
+    {
+        if (view.FindKeyspace(keyspace) is null && keyspace != KeyspaceId.Catalog)
+        {
+            return new(ReadStatus.KeyspaceNotFound, node.Answer(view.Progress), default, default, null);
+        }
+
+        var prefix = request.Prefix.Span;
+        var end = request.End.Span;
+        var rows = new ByteWriter(64 * 1024);
+        var count = 0;
+        ReadOnlyMemory<byte> cursor = default;
+        var last = new byte[Limits.MaxKeyBytes];
+        var lastLength = 0;
+        using var walk = view.OpenRows(keyspace);
+        for (var more = walk.Seek(First(request, after)); more; more = walk.Next())
+        {
+            var key = walk.Key;
+            if (after.SequenceEqual(key) && !after.IsEmpty)
+            {
+                continue;
+            }
+
+            if (!key.StartsWith(prefix) || (!end.IsEmpty && key.SequenceCompareTo(end) >= 0))
+            {
+                break;
+            }
+
+            var row = walk.Row;
+            if (count == request.Limit || (count > 0 && rows.Length + row.Value.Length + row.Metadata.Length > Limits.MaxBatchBytes))
+            {
+                cursor = ScanCursor.Encode(view.Progress.Cluster, keyspace, request, last.AsSpan(0, lastLength));
+                break;
+            }
+
+            ReadBlocks.WriteScanned(rows, key, row.Revision, row.Metadata, row.Value);
+            key.CopyTo(last);
+            lastLength = key.Length;
+            count++;
+        }
+
+        var block = new ByteWriter(rows.Length + 5);
+        block.WriteVarint(count);
+        block.WriteRaw(rows.WrittenSpan);
+        return new(ReadStatus.Ok, node.Answer(view.Progress), new(block.WrittenMemory), new(cursor), null);
+    }
+
+    /// <summary>The greatest of what bounds the page from below: cursor, start, prefix.</summary>
+    private static ReadOnlySpan<byte> First(ScanRequest request, ReadOnlySpan<byte> after)
+    {
+        var first = request.Prefix.Span.SequenceCompareTo(request.Start.Span) >= 0 ? request.Prefix.Span : request.Start.Span;
+        return first.SequenceCompareTo(after) >= 0 ? first : after;
+    }
+}

@@ -1,0 +1,17 @@
+using Orleans.Concurrency;
+using Quicksilver.Contracts;
+using Quicksilver.Model;
+using Quicksilver.Replication;
+
+namespace Quicksilver.Grains;
+
+/// <summary>The change log of this node for its children.</summary>
+[PlaceOnNode, Reentrant, GrainType("qs.logsource")]
+public sealed class LogSourceGrain(LogSource source) : Grain, ILogSourceGrain
+{
+    /// <inheritdoc/>
+    public ValueTask<OpenPullAnswer> Open(OpenPullRequest request) => source.OpenAsync(request, CancellationToken.None);
+
+    /// <inheritdoc/>
+    public ValueTask<LogPage> Next(NextPageRequest request, CancellationToken cancellation) => source.NextAsync(request, cancellation);
+}

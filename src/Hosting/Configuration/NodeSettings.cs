@@ -1,0 +1,50 @@
+using System.Net;
+using Quicksilver.Contracts;
+using Quicksilver.Model;
+using Quicksilver.Sequencing;
+
+namespace Quicksilver.Hosting;
+
+/// <summary>Ports of a node. All are bound to <see cref="NodeSettings.Address"/>.</summary>
+/// <param name="Gateway">Where clients and links of other regions connect. Default 30000.</param>
+/// <param name="Silo">Where the silos of the same cluster connect. Default 11111.</param>
+/// <param name="Http">Health and metrics. Default 8080.</param>
+public sealed record NodePorts(int Gateway = 30000, int Silo = 11111, int Http = 8080);
+
+/// <summary>Everything that configures one node, read once at start and checked.</summary>
+public sealed record NodeSettings
+{
+    public required NodeRole Role { get; init; }
+
+    public required NodeId NodeId { get; init; }
+
+    /// <summary>The region; <c>hub</c> for hub nodes. Also the Orleans cluster id: one cluster per region.</summary>
+    public required RegionName Region { get; init; }
+
+    public required string DataDirectory { get; init; }
+
+    public NodePorts Ports { get; init; } = new();
+
+    /// <summary>The address all ports are bound to. Default loopback; another one needs AllowInsecure as long as there is no TLS.</summary>
+    public IPAddress Address { get; init; } = IPAddress.Loopback;
+
+    /// <summary>Hub only: all members, this one included.</summary>
+    public IReadOnlyList<HubMember> HubMembers { get; init; } = [];
+
+    /// <summary>Replica only: gateways to pull from and to send writes to, in order of preference.</summary>
+    public IReadOnlyList<string> Upstreams { get; init; } = [];
+
+    /// <summary>Directory of the membership table that the silos of this cluster share; null for a cluster of one silo.</summary>
+    public string? MembershipDirectory { get; init; }
+
+    /// <summary>Memory for table blocks of the database, bytes. Default 64 MiB.</summary>
+    public long BlockCacheBytes { get; init; } = 64L << 20;
+
+    /// <summary>Most commands that wait for the sequencer. Default 65,536.</summary>
+    public int MaxQueuedCommands { get; init; } = 65_536;
+
+    /// <summary>Most reads that wait for a revision. Default 10,000.</summary>
+    public int MaxWaiters { get; init; } = 10_000;
+
+    public string GatewayText => new IPEndPoint(Address, Ports.Gateway).ToString();
+}

@@ -1,0 +1,42 @@
+using Quicksilver.Sequencing;
+using Quicksilver.Storage;
+
+namespace Quicksilver.Hosting;
+
+/// <summary>How the process of a node ends. Scripts and orchestrators branch on these: the numbers never change.</summary>
+public static class ExitCode
+{
+    /// <summary>Stopped in order.</summary>
+    public const int Ok = 0;
+
+    /// <summary>Something unforeseen.</summary>
+    public const int Error = 1;
+
+    /// <summary>Wrong configuration: the message names the key, its value and the fix.</summary>
+    public const int Configuration = 2;
+
+    /// <summary>The disk or the database failed. The node must not go on; its data may need repair.</summary>
+    public const int Storage = 10;
+
+    /// <summary>The data directory is in use, or belongs to another node or cluster.</summary>
+    public const int ForeignData = 11;
+
+    /// <summary>This hub member cannot catch up by log: run <c>qs hub repair</c>.</summary>
+    public const int NeedsRepair = 12;
+
+    /// <summary>A port is in use.</summary>
+    public const int PortInUse = 13;
+
+    /// <summary>The code for a failure that ends a node.</summary>
+    public static int For(Exception e) => e switch
+    {
+        ConfigurationException => Configuration,
+        PortInUseException => PortInUse,
+        NeedsRepairException => NeedsRepair,
+        StorageException { Fault: StorageFault.InUse or StorageFault.Foreign } => ForeignData,
+        StorageException => Storage,
+        IOException => Storage,
+        { InnerException: { } inner } => For(inner),
+        _ => Error,
+    };
+}

@@ -1,0 +1,60 @@
+using System.Diagnostics.Metrics;
+using Quicksilver.Grains;
+using Quicksilver.Replication;
+using Quicksilver.Sequencing;
+
+namespace Quicksilver.Hosting;
+
+/// <summary>
+/// The meter <c>Quicksilver</c> of one node. Every instrument carries the tag <c>node</c>, because a development process has
+/// several nodes.
+/// </summary>
+internal sealed class NodeInstruments : IDisposable
+{
+    public const string MeterName = "Quicksilver";
+
+    private readonly Meter _meter;
+
+    public NodeInstruments(NodeContext node, NodeMonitor monitor, HubEngine? hub, Replicator? replicator, LogSource source)
+    {
+        _meter = new(new MeterOptions(MeterName) { Tags = [new("node", node.Node.Value), new("region", node.Region.Value)] });
+        _meter.CreateObservableGauge("quicksilver.revision", () => node.Store.Progress.Position.Revision.Value, description: "Revision of the current View.");
+        _meter.CreateObservableGauge("quicksilver.full_copies", () => node.Store.Progress.FullCopies, description: "How often the data directory was filled by a full copy.");
+        _meter.CreateObservableGauge("quicksilver.children", () => source.Children.Count, description: "Nodes with an open pull session here.");
+        _meter.CreateObservableGauge("quicksilver.reads.waiting", () => node.Store.Waiters.Inside, description: "Reads and long polls that wait for a revision.");
+        _meter.CreateObservableGauge("quicksilver.lag.revisions", () => Measure(monitor.LagRevisions), description: "Revisions the source has that this node does not.");
+        _meter.CreateObservableGauge("quicksilver.lag", () => Measure(monitor.Lag?.TotalSeconds), unit: "s", description: "How long ago this node was known to be level with the hub.");
+        if (hub is not null)
+        {
+            _meter.CreateObservableGauge("quicksilver.sequencer.queue", () => hub.Sequencer.QueuedCommands, description: "Commands that wait for their Raft entry.");
+            _meter.CreateObservableGauge("quicksilver.operations.remembered", () => hub.Applier.RememberedOperations, description: "Operation ids in memory.");
+            _meter.CreateObservableGauge("quicksilver.raft.leader", () => hub.Sequencer.Leadership.IsLeader ? 1 : 0, description: "1 where this node leads the hub.");
+            _meter.CreateObservableGauge("quicksilver.raft.term", () => hub.Sequencer.Leadership.Term.Value, description: "Raft term as this node knows it.");
+        }
+
+        if (replicator is not null)
+        {
+            _meter.CreateObservableGauge("quicksilver.replication.state", () => (int)replicator.Status.State, description: "0 disconnected, 1 waiting, 2 probing, 3 pulling, 4 stopped.");
+            _meter.CreateObservableCounter("quicksilver.replication.sessions", () => replicator.Status.Sessions, description: "Pull sessions opened.");
+            _meter.CreateObservableCounter("quicksilver.replication.pages", () => replicator.Status.AppliedPages, description: "Pages applied.");
+            _meter.CreateObservableCounter("quicksilver.replication.records", () => replicator.Status.AppliedRecords, description: "Records applied.");
+            _meter.CreateObservableCounter("quicksilver.replication.refused", () => replicator.Status.RefusedPages, description: "Pages that did not pass the checks.");
+        }
+    }
+
+    /// <summary>A gauge whose value may be unknown shows nothing then, instead of a number that means something else.</summary>
+    private static IEnumerable<Measurement<T>> Measure<T>(T? value)
+        where T : struct
+    {
+        if (value is { } known)
+        {
+            yield return new(known);
+        }
+    }
+
+    /// <summary>True for instruments of the node of this exporter.</summary>
+    public static bool BelongsTo(Instrument instrument, string node) =>
+        instrument.Meter.Tags is { } tags && tags.Any(tag => tag.Key == "node" && Equals(tag.Value, node));
+
+    public void Dispose() => _meter.Dispose();
+}

@@ -1,0 +1,83 @@
+using Quicksilver.Contracts;
+using Quicksilver.Grains;
+using Quicksilver.Model;
+using Quicksilver.Replication;
+using Quicksilver.Sequencing;
+
+namespace Quicksilver.Hosting;
+
+/// <summary>Puts together what the parts of a node say of themselves.</summary>
+internal sealed class NodeMonitor(NodeContext node, LogSource source, Sequencer? sequencer, Replicator? replicator, ReplicaLogClock? replicaClock)
+    : INodeMonitor
+{
+    public NodeStatus Status
+    {
+        get
+        {
+            var progress = node.Store.Progress;
+            var leadership = sequencer?.Leadership;
+            return new(
+                node.Node, node.Role, node.Region, node.Gateway, progress.Cluster, progress.Position, progress.Chain,
+                RaftRoleOf(leadership), leadership?.Term ?? default, LagRevisions, Lag, State, [.. node.Upstreams],
+                [.. source.Children.Select(child => new ChildStatus(child.Node, child.Region, child.Gateway, child.Applied))],
+                progress.FullCopies);
+        }
+    }
+
+    public long? LagRevisions => node.Role == NodeRole.Hub ? 0 : replicaClock?.LagRevisions;
+
+    public TimeSpan? Lag => node.Clock.Age;
+
+    /// <summary>What the node is doing, for people.</summary>
+    public string State
+    {
+        get
+        {
+            if (node.Store.Failure is { } failure)
+            {
+                return $"storage failed: {failure.Message}";
+            }
+
+            if (replicator is not null)
+            {
+                var status = replicator.Status;
+                return status.State switch
+                {
+                    ProgressState.Stopped => $"stopped ({status.StopReason}): {status.Trouble}",
+                    ProgressState.Pulling => "pulling",
+                    ProgressState.Disconnected => "disconnected",
+                    _ => status.Trouble is { } trouble ? $"retrying: {trouble}" : "connecting",
+                };
+            }
+
+            return sequencer!.Leadership switch
+            {
+                { IsLeader: true } => "leading",
+                { Leader: not null } => "following",
+                _ => "no leader",
+            };
+        }
+    }
+
+    /// <summary>Why the node should get no traffic, or null. Never depends on whether the hub can be reached.</summary>
+    public string? NotReady
+    {
+        get
+        {
+            if (node.Store.Failure is { } failure)
+            {
+                return failure.Message;
+            }
+
+            return node.Store.Progress.Cluster.IsNone ? "the node has no data yet" : null;
+        }
+    }
+
+    private static RaftRole RaftRoleOf(Leadership? leadership) => leadership switch
+    {
+        null => RaftRole.None,
+        { IsLeader: true } => RaftRole.Leader,
+        { Leader: not null } => RaftRole.Follower,
+        _ => RaftRole.Candidate,
+    };
+}

@@ -1,0 +1,80 @@
+using Microsoft.Extensions.Logging;
+using Quicksilver.Client;
+using Quicksilver.Contracts;
+using Quicksilver.Model;
+using Quicksilver.Replication;
+
+namespace Quicksilver.Hosting;
+
+/// <summary>
+/// A region's link to its upstream: where it pulls the log from and sends writes to. Everything of one link session ends
+/// together when it is lost.
+/// </summary>
+internal sealed class UpstreamLink : IUpstream, IAsyncDisposable
+{
+    private readonly GatewayLink _link;
+    private SessionMerger? _merger;
+
+    public UpstreamLink(GatewayLinkOptions options, TimeProvider time, ILoggerFactory loggers) => _link = new(options, time, loggers);
+
+    private sealed record SessionMerger(LinkSession Session, CommitMerger Merger);
+
+    /// <summary>The session, or null while the link is down.</summary>
+    public LinkSession? Session => _link.Current;
+
+    /// <summary>Merges commits of this region into calls to the upstream; null while the link is down.</summary>
+    public CommitMerger? Merger
+    {
+        get
+        {
+            if (_link.Current is not { } session)
+            {
+                return null;
+            }
+
+            var merger = Volatile.Read(ref _merger);
+            if (merger is null || !ReferenceEquals(merger.Session, session))
+            {
+                merger = new(session, new(request =>
+                    session.Grains.GetGrain<ICommitGrain>(0).CommitMany(request).AsTask().WaitAsync(session.Lost)));
+                Volatile.Write(ref _merger, merger);
+            }
+
+            return merger.Merger;
+        }
+    }
+
+    public void Start() => _link.Start();
+
+    /// <inheritdoc/>
+    public async ValueTask<UpstreamConnection> ConnectAsync(CancellationToken cancellation)
+    {
+        while (true)
+        {
+            try
+            {
+                var session = await _link.ConnectAsync(TimeSpan.FromMinutes(1), cancellation);
+                return new(new GrainLogSource(session), session.Gateway, session.Lost);
+            }
+            catch (QuicksilverException)
+            {
+                // Nobody answers yet; the link says why in the log.
+            }
+        }
+    }
+
+    public ValueTask DisposeAsync() => _link.DisposeAsync();
+
+    /// <summary>The log of the node behind the gateway, through its grain.</summary>
+    private sealed class GrainLogSource(LinkSession session) : ILogSource
+    {
+        private readonly ILogSourceGrain _grain = session.Grains.GetGrain<ILogSourceGrain>(session.Hello.Node.Value);
+
+        public async ValueTask<OpenPullAnswer> OpenAsync(OpenPullRequest request, CancellationToken cancellation) =>
+            await _grain.Open(request).AsTask().WaitAsync(cancellation);
+
+        // Orleans lets calls in flight hang when a gateway dies: the token ends the wait.
+        public async ValueTask<LogPage> NextAsync(NextPageRequest request, CancellationToken cancellation) =>
+            await _grain.Next(request, cancellation).AsTask().WaitAsync(cancellation);
+    }
+}

@@ -1,0 +1,101 @@
+namespace Quicksilver.Model;
+
+/// <summary>Who wants to pull, and from where on.</summary>
+/// <param name="Gateway">Where the child's own cluster can be reached, for status.</param>
+/// <param name="Cluster">The cluster the child's data belongs to; zero for an empty child.</param>
+/// <param name="Position">Position of the child; the first page starts after it.</param>
+/// <param name="Chain">Chain hash of the child at its position: the source compares it with its own.</param>
+[GenerateSerializer, Immutable, Alias("qs.OpenPullRequest")]
+public sealed record OpenPullRequest(
+    [property: Id(0)] NodeId Child,
+    [property: Id(1)] RegionName Region,
+    [property: Id(2)] string Gateway,
+    [property: Id(3)] ClusterUuid Cluster,
+    [property: Id(4)] LogPosition Position,
+    [property: Id(5)] ChainHash Chain);
+
+/// <summary>Answer to a request to pull. On the wire: explicit numbers, append-only.</summary>
+public enum OpenPullStatus : byte
+{
+    Unspecified = 0,
+    Open = 1,
+
+    /// <summary>The child's position is before the oldest record the source has.</summary>
+    TooOld = 2,
+
+    /// <summary>The source is behind the child in the same history. Not divergence: try another source, or wait.</summary>
+    SourceBehind = 3,
+
+    /// <summary>Same revision, another chain hash, or another history: one of the two is wrong.</summary>
+    Diverged = 4,
+
+    /// <summary>The child's data belongs to another cluster.</summary>
+    OtherCluster = 5,
+
+    /// <summary>The child would pull from itself.</summary>
+    Self = 6,
+
+    /// <summary>The source has no data yet, is stopping, or serves as many children as it may.</summary>
+    Unavailable = 7,
+}
+
+/// <param name="Session">Names the session in <see cref="NextPageRequest"/>.</param>
+/// <param name="Source">Position of the source now.</param>
+/// <param name="Oldest">First revision the source still has.</param>
+[GenerateSerializer, Immutable, Alias("qs.OpenPullAnswer")]
+public sealed record OpenPullAnswer(
+    [property: Id(0)] OpenPullStatus Status,
+    [property: Id(1)] long Session,
+    [property: Id(2)] ClusterUuid Cluster,
+    [property: Id(3)] LogPosition Source,
+    [property: Id(4)] Revision Oldest,
+    [property: Id(5)] LogTime LogTime);
+
+/// <summary>Asks for the next page of a session. Requests are numbered from 0 and answered in the order of their numbers.</summary>
+/// <param name="Applied">How far the child has applied: lets the source report and, later, hold its log.</param>
+/// <param name="MaxBytes">Most bytes of records; a page with anything has at least one record.</param>
+/// <param name="MaxWait">How long the source may wait for something to send; at most 3 s.</param>
+[GenerateSerializer, Immutable, Alias("qs.NextPageRequest")]
+public sealed record NextPageRequest(
+    [property: Id(0)] long Session,
+    [property: Id(1)] long Number,
+    [property: Id(2)] Revision Applied,
+    [property: Id(3)] int MaxBytes,
+    [property: Id(4)] TimeSpan MaxWait);
+
+/// <summary>What a page is. On the wire: explicit numbers, append-only.</summary>
+public enum PageStatus : byte
+{
+    Unspecified = 0,
+    Ok = 1,
+
+    /// <summary>The source does not know the session or the number: open again.</summary>
+    SessionLost = 2,
+
+    /// <summary>The log was cut past the cursor while the session was open.</summary>
+    TooOld = 3,
+
+    /// <summary>The source found its own log damaged and does not serve it.</summary>
+    SourceDamaged = 4,
+}
+
+/// <summary>
+/// Records [<paramref name="From"/>, <paramref name="To"/>) of the change log, exactly as the source stores them, or nothing
+/// new when the two are equal. The rest of the header is the time mark: it takes no revision.
+/// </summary>
+/// <param name="Source">Position of the source when it made the page.</param>
+/// <param name="Oldest">First revision the source still has.</param>
+/// <param name="LogTime">The leader's clock as the source knows it.</param>
+/// <param name="SourceAge">How long ago the source's own View was known to be the hub's newest; zero at the hub.</param>
+/// <param name="Records">Each record with its length in front.</param>
+[GenerateSerializer, Immutable, Alias("qs.LogPage")]
+public sealed record LogPage(
+    [property: Id(0)] PageStatus Status,
+    [property: Id(1)] ClusterUuid Cluster,
+    [property: Id(2)] LogPosition Source,
+    [property: Id(3)] Revision Oldest,
+    [property: Id(4)] LogTime LogTime,
+    [property: Id(5)] TimeSpan SourceAge,
+    [property: Id(6)] Revision From,
+    [property: Id(7)] Revision To,
+    [property: Id(8)] Payload Records);

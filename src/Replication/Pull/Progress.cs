@@ -1,0 +1,333 @@
+using Quicksilver.Model;
+using Quicksilver.Storage;
+
+namespace Quicksilver.Replication;
+
+/// <summary>What a replica is doing about its log.</summary>
+public enum ProgressState
+{
+    /// <summary>No link to an upstream.</summary>
+    Disconnected = 0,
+
+    /// <summary>Waits a moment before it asks again.</summary>
+    Waiting = 1,
+
+    /// <summary>Has asked a source to open a session and waits for the answer. (Probe, in the words of etcd-raft.)</summary>
+    Probing = 2,
+
+    /// <summary>Has a session and pulls.</summary>
+    Pulling = 3,
+
+    /// <summary>Cannot go on by itself; <see cref="Progress.StopReason"/> says why. Reads go on from the last View.</summary>
+    Stopped = 4,
+}
+
+/// <summary>Why a replica stopped pulling.</summary>
+public enum StopReason
+{
+    None = 0,
+
+    /// <summary>The source has cut its log past this replica's position.</summary>
+    TooOld = 1,
+
+    /// <summary>This replica and its source have different records at the same position.</summary>
+    Diverged = 2,
+
+    /// <summary>The source belongs to another cluster.</summary>
+    OtherCluster = 3,
+
+    /// <summary>The upstream is this node itself.</summary>
+    Self = 4,
+
+    /// <summary>This replica's disk failed.</summary>
+    StorageFailed = 5,
+}
+
+/// <summary>What happens to a <see cref="Progress"/>. Answers carry the attempt they belong to; those of earlier ones are ignored.</summary>
+public abstract record ProgressEvent
+{
+    public sealed record LinkUp : ProgressEvent;
+
+    public sealed record LinkLost : ProgressEvent;
+
+    /// <summary>A wait that was asked for is over.</summary>
+    public sealed record WaitOver(long Attempt) : ProgressEvent;
+
+    public sealed record Opened(long Attempt, OpenPullAnswer Answer) : ProgressEvent;
+
+    public sealed record PageArrived(long Attempt, long Number, LogPage Page) : ProgressEvent;
+
+    /// <summary>A call ended in an exception.</summary>
+    public sealed record CallFailed(long Attempt) : ProgressEvent;
+
+    /// <summary>A page that was to be applied is in the View.</summary>
+    public sealed record Applied(LogPosition Position, ChainHash Chain) : ProgressEvent;
+
+    /// <summary>A page did not pass the checks; nothing of it was applied.</summary>
+    public sealed record Refused(string Why) : ProgressEvent;
+
+    /// <summary>The disk failed.</summary>
+    public sealed record ApplyFailed(string Why) : ProgressEvent;
+}
+
+/// <summary>What a <see cref="Progress"/> wants done.</summary>
+public abstract record ProgressEffect
+{
+    /// <summary>Ask the source to open a session after this position.</summary>
+    public sealed record Open(long Attempt, ClusterUuid Cluster, LogPosition Position, ChainHash Chain) : ProgressEffect;
+
+    /// <summary>Ask for a page.</summary>
+    public sealed record Next(long Attempt, NextPageRequest Request) : ProgressEffect;
+
+    /// <summary>
+    /// Check and apply the records of a page; for an empty replica, after making it part of this cluster. Must be answered by
+    /// Applied, Refused or ApplyFailed before the next event.
+    /// </summary>
+    public sealed record Apply(LogPage Page) : ProgressEffect;
+
+    /// <summary>Let this much time pass, then say WaitOver.</summary>
+    public sealed record Wait(long Attempt, TimeSpan Duration) : ProgressEffect;
+}
+
+/// <summary>How a replica pulls.</summary>
+public sealed record PullOptions
+{
+    /// <summary>Requests kept open at the source. Default 2: one is answered while the other is on its way.</summary>
+    public int Window { get; init; } = 2;
+
+    /// <summary>Page size to ask for, bytes. Default 512 KiB.</summary>
+    public int PageBytes { get; init; } = Limits.DefaultPageBytes;
+
+    /// <summary>How long a request waits at the source. Default 3 s, the most a source allows.</summary>
+    public TimeSpan MaxWait { get; init; } = TimeSpan.FromSeconds(3);
+
+    /// <summary>First wait after a failure; doubles up to <see cref="MaxBackoff"/>. Default 50 ms.</summary>
+    public TimeSpan MinBackoff { get; init; } = TimeSpan.FromMilliseconds(50);
+
+    /// <summary>Longest wait after repeated failures. Default 2 s.</summary>
+    public TimeSpan MaxBackoff { get; init; } = TimeSpan.FromSeconds(2);
+}
+
+/// <summary>
+/// How one replica follows one source: a synchronous state machine, an event in, effects out. It owns no clock, socket or disk.
+///
+/// Disconnected -> Probing -> Pulling; any loss, reorder or doubt leads back to Probing, with a growing wait in between where
+/// something failed; what no retry can mend ends in Stopped. The replica's own position is all it ever resumes from.
+///
+/// Invariant: pages are applied in the order of their request numbers, and only where a page starts right after the applied
+/// position. Everything else about a page is checked where it is applied, against the chains.
+/// </summary>
+public sealed class Progress(PullOptions options, Random random)
+{
+    private readonly SortedDictionary<long, LogPage> _arrived = [];
+    private ClusterUuid _cluster;
+    private LogPosition _position;
+    private ChainHash _chain;
+    private long _attempt;
+    private long _session;
+    private long _nextRequest;
+    private long _nextPage;
+    private int _failures;
+    private bool _linked;
+
+    public ProgressState State { get; private set; }
+
+    public StopReason StopReason { get; private set; }
+
+    /// <summary>For people, where the state is Stopped; else what went wrong last, or null.</summary>
+    public string? Trouble { get; private set; }
+
+    /// <summary>Position of the source as it last said; null before it said anything.</summary>
+    public LogPosition? Source { get; private set; }
+
+    /// <summary>Sessions opened so far.</summary>
+    public long Sessions { get; private set; }
+
+    /// <summary>Pages that did not pass the checks.</summary>
+    public long RefusedPages { get; private set; }
+
+    /// <summary>Sets where the replica stands. Before the first event, and after its store was filled by other means.</summary>
+    public void Reset(StoreProgress progress)
+    {
+        _cluster = progress.Cluster;
+        _position = progress.Position;
+        _chain = progress.Chain;
+    }
+
+    public void Step(ProgressEvent happened, List<ProgressEffect> effects)
+    {
+        if (State == ProgressState.Stopped)
+        {
+            return;
+        }
+
+        switch (happened)
+        {
+            case ProgressEvent.LinkUp:
+                _linked = true;
+                Probe(effects);
+                break;
+            case ProgressEvent.LinkLost:
+                _linked = false;
+                Leave(ProgressState.Disconnected);
+                break;
+            case ProgressEvent.WaitOver over when over.Attempt == _attempt && State == ProgressState.Waiting:
+                Probe(effects);
+                break;
+            case ProgressEvent.Opened opened when opened.Attempt == _attempt && State == ProgressState.Probing:
+                OnOpened(opened.Answer, effects);
+                break;
+            case ProgressEvent.PageArrived arrived when arrived.Attempt == _attempt && State == ProgressState.Pulling:
+                _arrived[arrived.Number] = arrived.Page;
+                TakePages(effects);
+                break;
+            case ProgressEvent.CallFailed failed when failed.Attempt == _attempt && State is ProgressState.Probing or ProgressState.Pulling:
+                BackOff("a call to the source failed", effects);
+                break;
+            case ProgressEvent.Applied applied:
+                _position = applied.Position;
+                _chain = applied.Chain;
+                _failures = 0;
+                Trouble = null;
+                TakePages(effects);
+                break;
+            case ProgressEvent.Refused refused:
+                RefusedPages++;
+                BackOff($"a page was refused: {refused.Why}", effects);
+                break;
+            case ProgressEvent.ApplyFailed failed:
+                Stop(StopReason.StorageFailed, failed.Why);
+                break;
+        }
+    }
+
+    private void Probe(List<ProgressEffect> effects)
+    {
+        Leave(ProgressState.Probing);
+        effects.Add(new ProgressEffect.Open(_attempt, _cluster, _position, _chain));
+    }
+
+    private void OnOpened(OpenPullAnswer answer, List<ProgressEffect> effects)
+    {
+        switch (answer.Status)
+        {
+            case OpenPullStatus.Open:
+                if (_cluster.IsNone)
+                {
+                    _cluster = answer.Cluster;
+                    _position = answer.Source with { Revision = Revision.None };
+                    _chain = StoreProgress.FirstChain(answer.Cluster, answer.Source.History);
+                }
+
+                State = ProgressState.Pulling;
+                Sessions++;
+                Source = answer.Source;
+                _session = answer.Session;
+                while (_nextRequest < options.Window)
+                {
+                    Ask(effects);
+                }
+
+                break;
+            case OpenPullStatus.TooOld:
+                Stop(StopReason.TooOld, $"the source's log starts at revision {answer.Oldest}, this replica stands at {_position.Revision}");
+                break;
+            case OpenPullStatus.Diverged:
+                Stop(StopReason.Diverged, $"at revision {_position.Revision} this replica and its source have different histories");
+                break;
+            case OpenPullStatus.OtherCluster:
+                Stop(StopReason.OtherCluster, $"the source belongs to cluster {answer.Cluster}, this replica to {_cluster}");
+                break;
+            case OpenPullStatus.Self:
+                Stop(StopReason.Self, "the upstream is this node itself; correct Quicksilver:Upstreams");
+                break;
+            case OpenPullStatus.SourceBehind:
+                Source = answer.Source;
+                BackOff($"the source is at revision {answer.Source.Revision}, behind this replica", effects);
+                break;
+            case OpenPullStatus.Unavailable or OpenPullStatus.Unspecified:
+                BackOff("the source is not available", effects);
+                break;
+        }
+    }
+
+    /// <summary>Takes what has arrived in its turn, up to the first page with records: the rest waits until those are applied.</summary>
+    private void TakePages(List<ProgressEffect> effects)
+    {
+        while (State == ProgressState.Pulling && _arrived.Remove(_nextPage, out var page))
+        {
+            _nextPage++;
+            switch (page.Status)
+            {
+                case PageStatus.Ok:
+                    break;
+                case PageStatus.TooOld:
+                    Stop(StopReason.TooOld, $"the source has cut its log up to revision {page.Oldest}, this replica stands at {_position.Revision}");
+                    return;
+                case PageStatus.SessionLost or PageStatus.SourceDamaged or PageStatus.Unspecified:
+                    BackOff(page.Status == PageStatus.SourceDamaged ? "the source's log is damaged" : "the source lost the session", effects);
+                    return;
+            }
+
+            if (page.Cluster != _cluster)
+            {
+                Stop(StopReason.OtherCluster, $"the source belongs to cluster {page.Cluster}, this replica to {_cluster}");
+                return;
+            }
+
+            if (page.Source.History != _position.History)
+            {
+                Stop(StopReason.Diverged, $"the source changed to history {page.Source.History}, this replica is in {_position.History}");
+                return;
+            }
+
+            if (page.From != _position.Revision.Next || page.To < page.From)
+            {
+                // Lost, repeated or reordered on the way: never applied, asked for again from where this replica stands.
+                RefusedPages++;
+                BackOff($"a page starts at revision {page.From}, {_position.Revision.Next} was to come", effects);
+                return;
+            }
+
+            Source = page.Source;
+            Ask(effects);
+            if (page.To > page.From)
+            {
+                effects.Add(new ProgressEffect.Apply(page));
+                return;
+            }
+
+            _failures = 0;
+        }
+    }
+
+    private void Ask(List<ProgressEffect> effects) => effects.Add(new ProgressEffect.Next(
+        _attempt, new(_session, _nextRequest++, _position.Revision, options.PageBytes, options.MaxWait)));
+
+    private void BackOff(string why, List<ProgressEffect> effects)
+    {
+        Leave(_linked ? ProgressState.Waiting : ProgressState.Disconnected);
+        Trouble = why;
+        var limit = Math.Min(options.MaxBackoff.TotalMilliseconds, options.MinBackoff.TotalMilliseconds * Math.Pow(2, Math.Min(_failures++, 20)));
+
+        // Half of it at random, so that the children of a source that came back do not all ask at once.
+        effects.Add(new ProgressEffect.Wait(_attempt, TimeSpan.FromMilliseconds((limit / 2) + (random.NextDouble() * limit / 2))));
+    }
+
+    private void Stop(StopReason reason, string why)
+    {
+        Leave(ProgressState.Stopped);
+        StopReason = reason;
+        Trouble = why;
+    }
+
+    /// <summary>Ends the current attempt: whatever is still on its way for it is ignored from here on.</summary>
+    private void Leave(ProgressState next)
+    {
+        State = next;
+        _attempt++;
+        _nextRequest = 0;
+        _nextPage = 0;
+        _arrived.Clear();
+    }
+}

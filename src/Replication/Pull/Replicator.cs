@@ -1,0 +1,248 @@
+using System.Threading.Channels;
+using Microsoft.Extensions.Logging;
+using Quicksilver.Model;
+using Quicksilver.Storage;
+
+namespace Quicksilver.Replication;
+
+/// <summary>Who pulls, as its source will know it.</summary>
+public sealed record ReplicaIdentity(NodeId Node, RegionName Region, string Gateway);
+
+/// <summary>What a replica says of its pulling.</summary>
+public sealed record ReplicationStatus(
+    ProgressState State, StopReason StopReason, string? Trouble, string? Source, LogPosition? SourcePosition,
+    long Sessions, long RefusedPages, long AppliedPages, long AppliedRecords);
+
+/// <summary>
+/// The thin driver of <see cref="Progress"/>: does what it asks and tells it what happened, one event at a time. Owns one loop,
+/// from <see cref="Start"/> to <see cref="StopAsync"/>; a stop between any two steps loses nothing, because the store holds
+/// the position.
+/// </summary>
+public sealed partial class Replicator : IAsyncDisposable
+{
+    private readonly ReplicaIdentity _self;
+    private readonly NodeStore _store;
+    private readonly IUpstream _upstream;
+    private readonly ReplicaLogClock _clock;
+    private readonly Progress _progress;
+    private readonly PageApplier _applier;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly CancellationTokenSource _stop = new();
+    private readonly Channel<ProgressEvent> _events = Channel.CreateUnbounded<ProgressEvent>(new() { SingleReader = true });
+    private UpstreamConnection? _connection;
+    private Task _loop = Task.CompletedTask;
+    private ReplicationStatus _status;
+    private long _appliedPages;
+    private long _appliedRecords;
+
+    public Replicator(
+        ReplicaIdentity self, NodeStore store, IUpstream upstream, ReplicaLogClock clock, PullOptions options, Random random,
+        TimeProvider time, ILogger<Replicator> logger)
+    {
+        _self = self;
+        _store = store;
+        _upstream = upstream;
+        _clock = clock;
+        _progress = new(options, random);
+        _applier = new(store);
+        _time = time;
+        _logger = logger;
+        _status = new(ProgressState.Disconnected, StopReason.None, null, null, null, 0, 0, 0, 0);
+    }
+
+    public ReplicationStatus Status => Volatile.Read(ref _status);
+
+    public void Start() => _loop = RunAsync();
+
+    public async Task StopAsync()
+    {
+        await _stop.CancelAsync().ConfigureAwait(false);
+        await _loop.ConfigureAwait(false);
+    }
+
+    private async Task RunAsync()
+    {
+        await Task.Yield();
+        _progress.Reset(_store.Progress);
+        var links = FollowLinksAsync();
+        var effects = new List<ProgressEffect>();
+        try
+        {
+            while (true)
+            {
+                var happened = await _events.Reader.ReadAsync(_stop.Token).ConfigureAwait(false);
+                for (ProgressEvent? next = happened; next is not null;)
+                {
+                    var before = _progress.State;
+                    effects.Clear();
+                    _progress.Step(next, effects);
+                    next = null;
+                    foreach (var effect in effects)
+                    {
+                        // An applied page is answered before any other event is looked at.
+                        next = Do(effect) ?? next;
+                    }
+
+                    Publish(before);
+                }
+            }
+        }
+        catch (OperationCanceledException) when (_stop.IsCancellationRequested)
+        {
+            // Stopped in order.
+        }
+
+        await links.ConfigureAwait(false);
+    }
+
+    private ProgressEvent? Do(ProgressEffect effect)
+    {
+        switch (effect)
+        {
+            case ProgressEffect.Open open:
+                _ = CallAsync(open.Attempt, async (source, cancellation) => new ProgressEvent.Opened(
+                    open.Attempt,
+                    await source.OpenAsync(
+                        new(_self.Node, _self.Region, _self.Gateway, open.Cluster, open.Position, open.Chain), cancellation).ConfigureAwait(false)));
+                return null;
+            case ProgressEffect.Next next:
+                _ = CallAsync(next.Attempt, async (source, cancellation) => new ProgressEvent.PageArrived(
+                    next.Attempt, next.Request.Number, await source.NextAsync(next.Request, cancellation).ConfigureAwait(false)));
+                return null;
+            case ProgressEffect.Apply apply:
+                return Apply(apply.Page);
+            case ProgressEffect.Wait wait:
+                _ = WaitAsync(wait);
+                return null;
+            default:
+                throw new InvalidOperationException($"Unknown effect {effect}.");
+        }
+    }
+
+    private ProgressEvent Apply(LogPage page)
+    {
+        try
+        {
+            var progress = _applier.Apply(page);
+            _appliedPages++;
+            _appliedRecords += page.To.Value - page.From.Value;
+            _clock.Check();
+            return new ProgressEvent.Applied(progress.Position, progress.Chain);
+        }
+        catch (MalformedDataException e)
+        {
+            LogRefused(page.From.Value, e.Message);
+            return new ProgressEvent.Refused(e.Message);
+        }
+        catch (StorageException e)
+        {
+            LogStorageFailed(e);
+            return new ProgressEvent.ApplyFailed(e.Message);
+        }
+    }
+
+    private async Task CallAsync(long attempt, Func<ILogSource, CancellationToken, Task<ProgressEvent>> call)
+    {
+        var connection = Volatile.Read(ref _connection);
+        if (connection is null)
+        {
+            _events.Writer.TryWrite(new ProgressEvent.CallFailed(attempt));
+            return;
+        }
+
+        try
+        {
+            using var linked = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token, connection.Lost);
+            var answered = await call(connection.Source, linked.Token).ConfigureAwait(false);
+            if (answered is ProgressEvent.PageArrived arrived)
+            {
+                _clock.Hear(arrived.Page);
+            }
+
+            _events.Writer.TryWrite(answered);
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            // Whatever it was: nothing is lost by asking again.
+            if (!_stop.IsCancellationRequested)
+            {
+                LogCallFailed(connection.Gateway, e.Message);
+            }
+
+            _events.Writer.TryWrite(new ProgressEvent.CallFailed(attempt));
+        }
+    }
+
+    private async Task WaitAsync(ProgressEffect.Wait wait)
+    {
+        await Task.Delay(wait.Duration, _time, _stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        _events.Writer.TryWrite(new ProgressEvent.WaitOver(wait.Attempt));
+    }
+
+    private async Task FollowLinksAsync()
+    {
+        try
+        {
+            while (true)
+            {
+                var connection = await _upstream.ConnectAsync(_stop.Token).ConfigureAwait(false);
+                Volatile.Write(ref _connection, connection);
+                _events.Writer.TryWrite(new ProgressEvent.LinkUp());
+
+                var lost = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+                using var registration = connection.Lost.Register(() => lost.TrySetResult());
+                await lost.Task.WaitAsync(_stop.Token).ConfigureAwait(false);
+                Volatile.Write(ref _connection, null);
+                _events.Writer.TryWrite(new ProgressEvent.LinkLost());
+            }
+        }
+        catch (OperationCanceledException) when (_stop.IsCancellationRequested)
+        {
+            // Stopped in order.
+        }
+    }
+
+    private void Publish(ProgressState before)
+    {
+        var connection = Volatile.Read(ref _connection);
+        Volatile.Write(ref _status, new(
+            _progress.State, _progress.StopReason, _progress.Trouble, connection?.Gateway, _progress.Source,
+            _progress.Sessions, _progress.RefusedPages, _appliedPages, _appliedRecords));
+        if (before == _progress.State)
+        {
+            return;
+        }
+
+        switch (_progress.State)
+        {
+            case ProgressState.Stopped:
+                LogStopped(_progress.StopReason, _progress.Trouble ?? "");
+                break;
+            default:
+                LogState(before, _progress.State, _store.Progress.Position.Revision.Value, _progress.Trouble ?? "in order");
+                break;
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await StopAsync().ConfigureAwait(false);
+        _stop.Dispose();
+    }
+
+    [LoggerMessage(1, LogLevel.Information, "Replication goes from {Before} to {After} at revision {Revision}: {Why}.")]
+    private partial void LogState(ProgressState before, ProgressState after, long revision, string why);
+
+    [LoggerMessage(2, LogLevel.Error, "Replication stopped ({Reason}): {Why}. Reads go on from the last state.")]
+    private partial void LogStopped(StopReason reason, string why);
+
+    [LoggerMessage(3, LogLevel.Warning, "The page from revision {From} on was refused and nothing of it applied: {Why}")]
+    private partial void LogRefused(long from, string why);
+
+    [LoggerMessage(4, LogLevel.Error, "The store failed while a page was applied.")]
+    private partial void LogStorageFailed(Exception e);
+
+    [LoggerMessage(5, LogLevel.Debug, "A call to the source {Gateway} failed: {Why}")]
+    private partial void LogCallFailed(string gateway, string why);
+}

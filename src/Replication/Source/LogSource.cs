@@ -1,0 +1,211 @@
+using Quicksilver.Model;
+using Quicksilver.Storage;
+
+namespace Quicksilver.Replication;
+
+/// <summary>Limits of a source.</summary>
+public sealed record LogSourceOptions
+{
+    /// <summary>Most children with an open session. Default 1,000.</summary>
+    public int MaxChildren { get; init; } = 1_000;
+
+    /// <summary>Largest page a child can get, bytes of records. Default 1 MiB.</summary>
+    public int MaxPageBytes { get; init; } = 1024 * 1024;
+
+    /// <summary>Longest wait for something to send. Default 3 s.</summary>
+    public TimeSpan MaxWait { get; init; } = TimeSpan.FromSeconds(3);
+
+    /// <summary>A session that asks for nothing for this long is forgotten. Default 30 s.</summary>
+    public TimeSpan SessionIdle { get; init; } = TimeSpan.FromSeconds(30);
+}
+
+/// <summary>A child with an open session.</summary>
+public sealed record PullChild(NodeId Node, RegionName Region, string Gateway, Revision Applied);
+
+/// <summary>
+/// Serves this node's change log to children. Every record is checked against the chain before it leaves; a damaged one ends
+/// in <see cref="PageStatus.SourceDamaged"/> and is never sent.
+/// </summary>
+public sealed class LogSource(NodeId self, NodeStore store, ILogClock clock, LogSourceOptions options, TimeProvider time) : ILogSource, IDisposable
+{
+    private readonly CancellationTokenSource _stop = new();
+    private readonly Lock _gate = new();
+    private readonly Dictionary<NodeId, PullSession> _sessions = [];
+    private long _lastSession;
+
+    /// <summary>Children with an open session.</summary>
+    public IReadOnlyList<PullChild> Children
+    {
+        get
+        {
+            lock (_gate)
+            {
+                ForgetIdle();
+                return [.. _sessions.Values.Select(session => session.Child)];
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<OpenPullAnswer> OpenAsync(OpenPullRequest request, CancellationToken cancellation)
+    {
+        using var view = store.AcquireView();
+        var progress = view.Progress;
+        var (status, chain) = Judge(view, request);
+        long session = 0;
+        if (status == OpenPullStatus.Open)
+        {
+            lock (_gate)
+            {
+                ForgetIdle();
+                if (_sessions.Count >= options.MaxChildren && !_sessions.ContainsKey(request.Child))
+                {
+                    status = OpenPullStatus.Unavailable;
+                }
+                else
+                {
+                    session = ++_lastSession;
+                    var child = new PullChild(request.Child, request.Region, request.Gateway, request.Position.Revision);
+                    _sessions[request.Child] = new(session, child, request.Position.Revision.Next, chain, time.GetTimestamp());
+                }
+            }
+        }
+
+        return new(new OpenPullAnswer(status, session, progress.Cluster, progress.Position, progress.Oldest, clock.Now));
+    }
+
+    private (OpenPullStatus Status, ChainHash Chain) Judge(View view, OpenPullRequest request)
+    {
+        var progress = view.Progress;
+        if (request.Child == self)
+        {
+            return (OpenPullStatus.Self, default);
+        }
+
+        if (progress.Cluster.IsNone)
+        {
+            return (OpenPullStatus.Unavailable, default);
+        }
+
+        if (!request.Cluster.IsNone && request.Cluster != progress.Cluster)
+        {
+            return (OpenPullStatus.OtherCluster, default);
+        }
+
+        if (request.Cluster.IsNone)
+        {
+            return progress.Oldest > Revision.None.Next
+                ? (OpenPullStatus.TooOld, default)
+                : (OpenPullStatus.Open, StoreProgress.FirstChain(progress.Cluster, progress.Position.History));
+        }
+
+        if (request.Position.History != progress.Position.History || request.Position.Log != progress.Position.Log)
+        {
+            return (OpenPullStatus.Diverged, default);
+        }
+
+        if (request.Position.Revision > progress.Position.Revision)
+        {
+            return (OpenPullStatus.SourceBehind, default);
+        }
+
+        if (request.Position.Revision.Next < progress.Oldest || view.FindChain(request.Position.Revision) is not { } chain)
+        {
+            return (OpenPullStatus.TooOld, default);
+        }
+
+        return chain == request.Chain ? (OpenPullStatus.Open, chain) : (OpenPullStatus.Diverged, default);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<LogPage> NextAsync(NextPageRequest request, CancellationToken cancellation)
+    {
+        var session = Find(request.Session);
+        if (session is null || !await session.EnterAsync(request.Number, options.MaxWait + TimeSpan.FromSeconds(1), time, cancellation).ConfigureAwait(false))
+        {
+            return Header(PageStatus.SessionLost, store.Progress, default);
+        }
+
+        var answered = false;
+        try
+        {
+            session.Touch(request.Applied, time.GetTimestamp());
+            var wait = request.MaxWait < options.MaxWait ? request.MaxWait : options.MaxWait;
+            using var bound = CancellationTokenSource.CreateLinkedTokenSource(cancellation, _stop.Token);
+            await store.Waiters.WaitAsync(session.Cursor, wait, time, bound.Token).ConfigureAwait(false);
+
+            // Off the caller's scheduler: the page comes from disk.
+            var page = await Task.Run(() => ReadPage(session, Math.Clamp(request.MaxBytes, 1, options.MaxPageBytes)), cancellation).ConfigureAwait(false);
+            answered = page.Status == PageStatus.Ok;
+            return page;
+        }
+        finally
+        {
+            session.Leave(answered);
+        }
+    }
+
+    /// <summary>Ends all long polls, so that a node that stops is not held up by them.</summary>
+    public void Stop() => _stop.Cancel();
+
+    private LogPage ReadPage(PullSession session, int maxBytes)
+    {
+        using var view = store.AcquireView();
+        var from = session.Cursor;
+        if (view.Position.Revision < from)
+        {
+            return Header(PageStatus.Ok, view.Progress, from);
+        }
+
+        if (view.Progress.Oldest > from)
+        {
+            return Header(PageStatus.TooOld, view.Progress, from);
+        }
+
+        try
+        {
+            var records = new ByteWriter(Math.Min(maxBytes, 64 * 1024));
+            var chain = session.Chain;
+            var to = ChangeLog.ReadPage(view, from, ref chain, maxBytes, records);
+            session.Move(to, chain);
+            return Header(PageStatus.Ok, view.Progress, from) with { To = to, Records = new(records.WrittenMemory) };
+        }
+        catch (StorageException e) when (e.Fault is StorageFault.Corrupt or StorageFault.Io)
+        {
+            return Header(PageStatus.SourceDamaged, view.Progress, from);
+        }
+    }
+
+    private LogPage Header(PageStatus status, StoreProgress progress, Revision from) => new(
+        status, progress.Cluster, progress.Position, progress.Oldest, clock.Now, clock.Age ?? TimeSpan.MaxValue, from, from, default);
+
+    private PullSession? Find(long id)
+    {
+        lock (_gate)
+        {
+            foreach (var session in _sessions.Values)
+            {
+                if (session.Id == id)
+                {
+                    return session;
+                }
+            }
+
+            return null;
+        }
+    }
+
+    private void ForgetIdle()
+    {
+        foreach (var session in _sessions.Values.Where(session => time.GetElapsedTime(session.LastSeen) > options.SessionIdle).ToList())
+        {
+            _sessions.Remove(session.Child.Node);
+        }
+    }
+
+    public void Dispose()
+    {
+        _stop.Cancel();
+        _stop.Dispose();
+    }
+}

@@ -1,0 +1,116 @@
+using Quicksilver.Model;
+using Quicksilver.Storage;
+
+namespace Quicksilver.Replication;
+
+/// <summary>
+/// The cursor of one child at its source. Requests are numbered and take their turns in that order, whatever order they arrive
+/// in. Invariant: the answers 0 to n-1 together are exactly the records from the first cursor to the current one.
+/// </summary>
+internal sealed class PullSession(long id, PullChild child, Revision cursor, ChainHash chain, long now)
+{
+    /// <summary>How far ahead of its turn a request may be.</summary>
+    private const int MaxAhead = 64;
+
+    private readonly Lock _gate = new();
+    private readonly Dictionary<long, TaskCompletionSource> _early = [];
+    private long _turn;
+    private bool _busy;
+    private bool _broken;
+
+    public long Id { get; } = id;
+
+    public PullChild Child { get; private set; } = child;
+
+    /// <summary>The next revision to send.</summary>
+    public Revision Cursor { get; private set; } = cursor;
+
+    /// <summary>Chain hash before <see cref="Cursor"/>.</summary>
+    public ChainHash Chain { get; private set; } = chain;
+
+    public long LastSeen { get; private set; } = now;
+
+    /// <summary>
+    /// Waits for the turn of a request. False where its number was answered already or is far ahead, where the session broke, or
+    /// where the requests before it do not come: then the child must open again.
+    /// </summary>
+    public async ValueTask<bool> EnterAsync(long number, TimeSpan timeout, TimeProvider time, CancellationToken cancellation)
+    {
+        TaskCompletionSource waiting;
+        lock (_gate)
+        {
+            if (_broken || number < _turn || number - _turn > MaxAhead || (number == _turn && _busy))
+            {
+                return false;
+            }
+
+            if (number == _turn)
+            {
+                _busy = true;
+                return true;
+            }
+
+            waiting = new(TaskCreationOptions.RunContinuationsAsynchronously);
+            if (!_early.TryAdd(number, waiting))
+            {
+                return false;
+            }
+        }
+
+        try
+        {
+            await waiting.Task.WaitAsync(timeout, time, cancellation).ConfigureAwait(false);
+            return !Volatile.Read(ref _broken);
+        }
+        catch (Exception e) when (e is TimeoutException or OperationCanceledException)
+        {
+            // The one before it may have handed over the turn at this very moment; nobody would take it then.
+            Break();
+            return false;
+        }
+    }
+
+    public void Touch(Revision applied, long now)
+    {
+        LastSeen = now;
+        Child = Child with { Applied = applied };
+    }
+
+    public void Move(Revision next, ChainHash chain)
+    {
+        Cursor = next;
+        Chain = chain;
+    }
+
+    /// <summary>Ends a turn: the next request may go, or, where this one was not answered, none.</summary>
+    public void Leave(bool answered)
+    {
+        if (!answered)
+        {
+            Break();
+            return;
+        }
+
+        TaskCompletionSource? next;
+        lock (_gate)
+        {
+            _turn++;
+            _busy = _early.Remove(_turn, out next);
+        }
+
+        next?.TrySetResult();
+    }
+
+    private void Break()
+    {
+        List<TaskCompletionSource> early;
+        lock (_gate)
+        {
+            _broken = true;
+            early = [.. _early.Values];
+            _early.Clear();
+        }
+
+        early.ForEach(waiting => waiting.TrySetResult());
+    }
+}

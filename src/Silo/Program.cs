@@ -1,0 +1,1 @@
+return await Quicksilver.Hosting.QuicksilverProcess.RunAsync(args, Console.Out, Console.Error);
