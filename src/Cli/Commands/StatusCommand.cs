@@ -1,0 +1,101 @@
+using System.CommandLine;
+using System.Globalization;
+using Quicksilver.Contracts;
+using Spectre.Console;
+
+namespace Quicksilver.Cli.Commands;
+
+/// <summary><c>qs status</c></summary>
+internal static class StatusCommand
+{
+    public static Command Build(Func<Command, Func<ParseResult, Invocation, Task<int>>, Command> add) => add(
+        new Command("status", "Shows every node that can be reached, starting from the gateways given."),
+        async (_, run) =>
+        {
+            var inspection = await run.Inspector.StatusAsync(run.Cancellation);
+            if (run.Json)
+            {
+                foreach (var node in inspection.Nodes)
+                {
+                    WriteJson(run, node);
+                }
+            }
+            else
+            {
+                WriteTable(inspection.Nodes);
+            }
+
+            foreach (var silent in inspection.Unreachable)
+            {
+                await run.Errors.WriteLineAsync($"qs: {silent.Address} did not answer: {silent.Why}");
+            }
+
+            return inspection.Unreachable.Count == 0 ? ExitCodes.Ok : ExitCodes.Unavailable;
+        });
+
+    private static void WriteJson(Invocation run, NodeStatus node) => run.WriteJson(json =>
+    {
+        json.WriteString("node", node.Node.Value);
+        json.WriteString("role", Name(node.Role));
+        json.WriteString("region", node.Region.Value);
+        if (node.Role == NodeRole.Hub)
+        {
+            json.WriteStartObject("raft");
+            json.WriteString("role", Name(node.RaftRole));
+            json.WriteNumber("term", node.Term.Value);
+            json.WriteEndObject();
+        }
+
+        json.WriteNumber("revision", node.Position.Revision.Value);
+        if (node.LagRevisions is { } lag)
+        {
+            json.WriteNumber("lagRevisions", lag);
+        }
+        else
+        {
+            json.WriteNull("lagRevisions");
+        }
+
+        if (node.Lag is { } age)
+        {
+            json.WriteNumber("lagSeconds", Math.Round(age.TotalSeconds, 3));
+        }
+        else
+        {
+            json.WriteNull("lagSeconds");
+        }
+
+        json.WriteString("state", node.State);
+        json.WriteString("gateway", node.Gateway);
+        json.WriteString("cluster", node.Cluster.ToString());
+        json.WriteString("history", node.Position.History.ToString());
+        json.WriteString("chain", node.Chain.ToString());
+        json.WriteNumber("fullCopies", node.FullCopies);
+    });
+
+    private static void WriteTable(IReadOnlyList<NodeStatus> nodes)
+    {
+        var table = new Table().Border(TableBorder.Simple).AddColumns("node", "role", "region", "raft", "revision", "behind", "lag", "state");
+        foreach (var node in nodes)
+        {
+            table.AddRow(
+                node.Node.Value, Name(node.Role), node.Region.Value,
+                node.Role == NodeRole.Hub ? $"{Name(node.RaftRole)} (term {node.Term})" : "",
+                node.Position.Revision.ToString(),
+                node.LagRevisions?.ToString(CultureInfo.InvariantCulture) ?? "?",
+                node.Lag is { } lag ? $"{lag.TotalSeconds.ToString("0.0", CultureInfo.InvariantCulture)} s" : "?",
+                Markup.Escape(node.State));
+        }
+
+        AnsiConsole.Write(table);
+    }
+
+    private static string Name(NodeRole role) => role == NodeRole.Hub ? "hub" : "replica";
+
+    private static string Name(RaftRole role) => role switch
+    {
+        RaftRole.Leader => "leader",
+        RaftRole.Follower => "follower",
+        _ => "candidate",
+    };
+}

@@ -1,0 +1,190 @@
+using System.CommandLine;
+using System.Text;
+using Quicksilver.Client;
+using Quicksilver.Contracts;
+using Quicksilver.Model;
+using Quicksilver.Cli.Ndjson;
+
+namespace Quicksilver.Cli.Commands;
+
+/// <summary><c>qs put|get|delete</c></summary>
+internal static class ValueCommands
+{
+    private static Argument<string> KeyspaceArgument() => new("keyspace") { Description = "Name of the keyspace." };
+
+    private static Argument<string> KeyArgument() => new("key") { Description = "The key, as UTF-8 text, or as base64 with --key-base64." };
+
+    private static Option<bool> KeyIsBase64() => new("--key-base64") { Description = "The key is given as base64." };
+
+    private static Option<long?> IfRevision() => new("--if-revision")
+    {
+        Description = "Only where the key's last change is exactly this revision; 0 = where it does not exist.",
+        Validators = { Checks.AtLeast(0) },
+    };
+
+    private static Option<string?> OperationIdOption() => new("--operation-id")
+    {
+        Description = "Names the write; with the id of an earlier one of unknown outcome and the same content, tells what became of it.",
+    };
+
+    public static Command Put(Func<Command, Func<ParseResult, Invocation, Task<int>>, Command> add)
+    {
+        var keyspace = KeyspaceArgument();
+        var key = KeyArgument();
+        var value = new Argument<string>("value") { Description = "The value, as UTF-8 text, or as base64 with --value-base64; '-' reads it from standard input." };
+        var keyBase64 = KeyIsBase64();
+        var valueBase64 = new Option<bool>("--value-base64") { Description = "The value is given as base64." };
+        var metadata = new Option<string?>("--metadata") { Description = "Text kept beside the value, at most 1 KiB." };
+        var ifRevision = IfRevision();
+        var ifAbsent = new Option<bool>("--if-absent") { Description = "Only where the key does not exist." };
+        var skipUnchanged = new Option<bool>("--skip-unchanged") { Description = "Take no revision where the key has this value already." };
+        var operationId = OperationIdOption();
+        return add(
+            new Command("put", "Sets a key.") { keyspace, key, value, keyBase64, valueBase64, metadata, ifRevision, ifAbsent, skipUnchanged, operationId },
+            async (parsed, run) =>
+            {
+                var bytes = parsed.GetRequiredValue(value) is var text && text == "-"
+                    ? await ReadStandardInputAsync(run.Cancellation)
+                    : Decode(text, parsed.GetValue(valueBase64), "the value");
+                var options = new WriteOptions
+                {
+                    IfRevision = parsed.GetValue(ifRevision) is { } revision ? new Revision(revision) : null,
+                    IfAbsent = parsed.GetValue(ifAbsent),
+                    SkipUnchanged = parsed.GetValue(skipUnchanged),
+                    Metadata = Encoding.UTF8.GetBytes(parsed.GetValue(metadata) ?? ""),
+                    OperationId = ParseOperationId(parsed.GetValue(operationId)),
+                };
+                return run.Report(
+                    await run.Client.Keyspace(parsed.GetRequiredValue(keyspace)).PutAsync(
+                        Key.From(Decode(parsed.GetRequiredValue(key), parsed.GetValue(keyBase64), "the key")), bytes, options, run.Cancellation),
+                    "committed");
+            });
+    }
+
+    public static Command Delete(Func<Command, Func<ParseResult, Invocation, Task<int>>, Command> add)
+    {
+        var keyspace = KeyspaceArgument();
+        var key = KeyArgument();
+        var keyBase64 = KeyIsBase64();
+        var ifRevision = IfRevision();
+        var operationId = OperationIdOption();
+        return add(
+            new Command("delete", "Removes a key.") { keyspace, key, keyBase64, ifRevision, operationId },
+            async (parsed, run) => run.Report(
+                await run.Client.Keyspace(parsed.GetRequiredValue(keyspace)).DeleteAsync(
+                    Key.From(Decode(parsed.GetRequiredValue(key), parsed.GetValue(keyBase64), "the key")),
+                    new()
+                    {
+                        IfRevision = parsed.GetValue(ifRevision) is { } revision ? new Revision(revision) : null,
+                        OperationId = ParseOperationId(parsed.GetValue(operationId)),
+                    },
+                    run.Cancellation),
+                "deleted"));
+    }
+
+    public static Command Get(Func<Command, Func<ParseResult, Invocation, Task<int>>, Command> add)
+    {
+        var keyspace = KeyspaceArgument();
+        var key = KeyArgument();
+        var keyBase64 = KeyIsBase64();
+        var raw = new Option<bool>("--raw") { Description = "Write the bytes of the value and nothing else." };
+        var consistency = ConsistencyOption();
+        var atLeast = new Option<long?>("--at-least") { Description = "Not older than this revision; waits for it for a moment.", Validators = { Checks.AtLeast(0) } };
+        return add(
+            new Command("get", "Reads a key.") { keyspace, key, keyBase64, raw, consistency, atLeast },
+            async (parsed, run) =>
+            {
+                var bytes = Decode(parsed.GetRequiredValue(key), parsed.GetValue(keyBase64), "the key");
+                var name = parsed.GetRequiredValue(keyspace);
+                var options = await ReadOptionsAsync(parsed.GetValue(consistency), parsed.GetValue(atLeast), run);
+                var entry = await run.Client.Keyspace(name).GetAsync(Key.From(bytes), options, run.Cancellation);
+                if (entry is null)
+                {
+                    await run.Errors.WriteLineAsync($"qs: keyspace '{name}' has no such key.");
+                    return ExitCodes.NotFound;
+                }
+
+                if (parsed.GetValue(raw))
+                {
+                    run.Output.Write(entry.Value.Span);
+                    run.Output.Flush();
+                }
+                else if (run.Json)
+                {
+                    run.WriteJson(json => RowJson.Write(json, bytes, entry, withRevision: true));
+                }
+                else
+                {
+                    run.WriteLine(System.Text.Unicode.Utf8.IsValid(entry.Value.Span) ? entry.Text : Convert.ToBase64String(entry.Value.Span));
+                }
+
+                return ExitCodes.Ok;
+            });
+    }
+
+    internal static Option<string> ConsistencyOption()
+    {
+        var option = new Option<string>("--consistency") { Description = "session, eventual or linearizable.", DefaultValueFactory = _ => "session" };
+        option.AcceptOnlyFromAmong("session", "eventual", "linearizable");
+        return option;
+    }
+
+    internal static async Task<ReadOptions> ReadOptionsAsync(string? consistency, long? atLeast, Invocation run)
+    {
+        var options = new ReadOptions
+        {
+            Consistency = consistency switch
+            {
+                "eventual" => ReadConsistency.Eventual,
+                "linearizable" => ReadConsistency.Linearizable,
+                _ => ReadConsistency.Session,
+            },
+        };
+        if (atLeast is not { } revision)
+        {
+            return options;
+        }
+
+        // A bare revision is for people: it means the history that this cluster is in.
+        await run.Client.Catalog.FindAsync("catalog", ReadOptions.Eventual, run.Cancellation);
+        return run.Client.Session is { } session
+            ? options with { Position = session.Position with { Revision = new(revision) } }
+            : options;
+    }
+
+    internal static byte[] Decode(string text, bool base64, string what)
+    {
+        if (!base64)
+        {
+            return Encoding.UTF8.GetBytes(text);
+        }
+
+        var bytes = new byte[text.Length];
+        return Convert.TryFromBase64String(text, bytes, out var length)
+            ? bytes[..length]
+            : throw new FormatException($"{what} is not valid base64.");
+    }
+
+    private static OperationId? ParseOperationId(string? text) => text is null
+        ? null
+        : OperationId.TryParse(text, out var id)
+            ? id
+            : throw new FormatException($"--operation-id is '{text}': it must be the 48 hexadecimal digits that an earlier answer named.");
+
+    private static async Task<byte[]> ReadStandardInputAsync(CancellationToken cancellation)
+    {
+        await using var input = Console.OpenStandardInput();
+        using var bytes = new MemoryStream();
+        var buffer = new byte[64 * 1024];
+        for (int read; (read = await input.ReadAsync(buffer, cancellation)) > 0;)
+        {
+            bytes.Write(buffer, 0, read);
+            if (bytes.Length > Limits.MaxValueBytes)
+            {
+                throw new ArgumentException($"The value on standard input has more than {Limits.MaxValueBytes} bytes (Limits.MaxValueBytes).");
+            }
+        }
+
+        return bytes.ToArray();
+    }
+}

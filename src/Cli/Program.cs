@@ -1,0 +1,3 @@
+using Quicksilver.Cli;
+
+return await QsCommand.RunAsync(args, Console.OpenStandardOutput(), Console.Error);
