@@ -71,8 +71,19 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
     {
         for (var again = true; ; again = false)
         {
-            var id = givenId ?? await NewOperationIdAsync(cancellation).ConfigureAwait(false);
-            var route = await encode(id).ConfigureAwait(false);
+            OperationId id;
+            Route route;
+            try
+            {
+                id = givenId ?? await NewOperationIdAsync(cancellation).ConfigureAwait(false);
+                route = await encode(id).ConfigureAwait(false);
+            }
+            catch (QuicksilverException e) when (e.Outcome == WriteOutcome.NotAWrite)
+            {
+                // Nothing was sent by this call; a write that the caller names may have been sent by an earlier one.
+                throw new QuicksilverException(e.Code, e.Message, givenId is null ? WriteOutcome.NotCommitted : WriteOutcome.Unknown, e) { OperationId = givenId };
+            }
+
             var (outcome, context) = await Caller.CommitAsync(
                 (grains, stop) => SendAsync(grains, route, stop), id, mayHaveBeenSentBefore: givenId is not null, cancellation).ConfigureAwait(false);
             switch (outcome.Kind)
@@ -119,7 +130,12 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
         if (SessionState.FreshLogTime is not { } logTime)
         {
             var context = await Caller.ReadAsync(
-                (grains, _) => grains.GetGrain<IClusterGrain>(0).Ping(), static _ => true, cancellation).ConfigureAwait(false);
+                (grains, _) => grains.GetGrain<IClusterGrain>(0).Ping(), static answer => answer.LogTime != LogTime.None, cancellation).ConfigureAwait(false);
+            if (context.LogTime == LogTime.None)
+            {
+                throw new QuicksilverException(QuicksilverErrorCode.Unavailable, "The region has not heard from the hub since it started, so no write can be named yet.");
+            }
+
             SessionState.Learn(context, default);
             logTime = context.LogTime;
         }

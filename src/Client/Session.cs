@@ -58,7 +58,7 @@ internal sealed class Session(TimeProvider time)
     {
         lock (_gate)
         {
-            if (context.LogTime >= _logTime || !_hasLogTime)
+            if (context.LogTime != LogTime.None && (context.LogTime >= _logTime || !_hasLogTime))
             {
                 _logTime = context.LogTime;
                 _logTimeAt = time.GetTimestamp();

@@ -73,8 +73,9 @@ internal sealed class UpstreamLink : IUpstream, IAsyncDisposable
         public async ValueTask<OpenPullAnswer> OpenAsync(OpenPullRequest request, CancellationToken cancellation) =>
             await _grain.Open(request).AsTask().WaitAsync(cancellation);
 
-        // Orleans lets calls in flight hang when a gateway dies: the token ends the wait.
+        // Orleans lets calls in flight hang when a gateway dies: the token ends the wait here. It is not sent to the source,
+        // whose long poll ends by itself; a cancellation on its way held up the source's own stop for seconds.
         public async ValueTask<LogPage> NextAsync(NextPageRequest request, CancellationToken cancellation) =>
-            await _grain.Next(request, cancellation).AsTask().WaitAsync(cancellation);
+            await _grain.Next(request, CancellationToken.None).AsTask().WaitAsync(cancellation);
     }
 }

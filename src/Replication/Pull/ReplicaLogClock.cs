@@ -5,10 +5,13 @@ namespace Quicksilver.Replication;
 
 /// <summary>
 /// Log time on a replica: what the source said last plus the monotonic time since then. It also keeps how long ago this replica
-/// was level with its source, which is its lag. Wall clocks play no part.
+/// was level with its source, which is its lag. Wall clocks play no part. A replica that has heard nothing since it started does
+/// not know the time: what its disk says is from another day.
 /// </summary>
 public sealed class ReplicaLogClock(NodeStore store, TimeProvider time) : ILogClock
 {
+    private static readonly TimeSpan UnknownAge = TimeSpan.FromDays(365);
+
     private Mark? _heard;
     private Mark? _level;
 
@@ -16,7 +19,7 @@ public sealed class ReplicaLogClock(NodeStore store, TimeProvider time) : ILogCl
 
     public LogTime Now => Volatile.Read(ref _heard) is { } heard
         ? heard.LogTime.Add(time.GetElapsedTime(heard.At))
-        : store.Progress.LogTime;
+        : LogTime.None;
 
     public TimeSpan? Age => Volatile.Read(ref _level) is { } level ? time.GetElapsedTime(level.At) + level.SourceAge : null;
 
@@ -26,17 +29,32 @@ public sealed class ReplicaLogClock(NodeStore store, TimeProvider time) : ILogCl
         : null;
 
     /// <summary>A page has arrived.</summary>
-    public void Hear(LogPage page)
+    public void Hear(LogPage page) => Hear(page.LogTime, page.Source, page.SourceAge);
+
+    /// <summary>A session was opened.</summary>
+    public void Hear(OpenPullAnswer answer) => Hear(answer.LogTime, answer.Source, TimeSpan.MaxValue);
+
+    private void Hear(LogTime logTime, LogPosition source, TimeSpan sourceAge)
     {
-        var mark = new Mark(page.LogTime, page.Source, page.SourceAge < TimeSpan.FromDays(365) ? page.SourceAge : TimeSpan.FromDays(365), time.GetTimestamp());
-        Volatile.Write(ref _heard, mark);
-        Check();
+        if (logTime == LogTime.None)
+        {
+            // The source does not know the time itself yet.
+            return;
+        }
+
+        // An age nobody knows must stay a number that can be added to.
+        var age = sourceAge < UnknownAge ? sourceAge : UnknownAge;
+        Volatile.Write(ref _heard, new(logTime, source, age, time.GetTimestamp()));
+        if (age < UnknownAge)
+        {
+            Check();
+        }
     }
 
     /// <summary>A page was applied, or there was none to apply: level now?</summary>
     public void Check()
     {
-        if (Volatile.Read(ref _heard) is { } heard && store.Progress.Position.Revision >= heard.Source.Revision)
+        if (Volatile.Read(ref _heard) is { } heard && heard.SourceAge < UnknownAge && store.Progress.Position.Revision >= heard.Source.Revision)
         {
             Volatile.Write(ref _level, heard);
         }

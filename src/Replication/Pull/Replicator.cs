@@ -155,9 +155,14 @@ public sealed partial class Replicator : IAsyncDisposable
         {
             using var linked = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token, connection.Lost);
             var answered = await call(connection.Source, linked.Token).ConfigureAwait(false);
-            if (answered is ProgressEvent.PageArrived arrived)
+            switch (answered)
             {
-                _clock.Hear(arrived.Page);
+                case ProgressEvent.Opened { Answer.Status: OpenPullStatus.Open } opened:
+                    _clock.Hear(opened.Answer);
+                    break;
+                case ProgressEvent.PageArrived { Page.Status: PageStatus.Ok } arrived:
+                    _clock.Hear(arrived.Page);
+                    break;
             }
 
             _events.Writer.TryWrite(answered);

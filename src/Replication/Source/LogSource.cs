@@ -120,6 +120,9 @@ public sealed class LogSource(NodeId self, NodeStore store, ILogClock clock, Log
     /// <inheritdoc/>
     public async ValueTask<LogPage> NextAsync(NextPageRequest request, CancellationToken cancellation)
     {
+        // The wait counts from here: a request that spent it waiting for its turn must not wait again, or an idle session would
+        // run into the caller's time-out.
+        var arrived = time.GetTimestamp();
         var session = Find(request.Session);
         if (session is null || !await session.EnterAsync(request.Number, options.MaxWait + TimeSpan.FromSeconds(1), time, cancellation).ConfigureAwait(false))
         {
@@ -130,7 +133,7 @@ public sealed class LogSource(NodeId self, NodeStore store, ILogClock clock, Log
         try
         {
             session.Touch(request.Applied, time.GetTimestamp());
-            var wait = request.MaxWait < options.MaxWait ? request.MaxWait : options.MaxWait;
+            var wait = (request.MaxWait < options.MaxWait ? request.MaxWait : options.MaxWait) - time.GetElapsedTime(arrived);
             using var bound = CancellationTokenSource.CreateLinkedTokenSource(cancellation, _stop.Token);
             await store.Waiters.WaitAsync(session.Cursor, wait, time, bound.Token).ConfigureAwait(false);
 
