@@ -32,10 +32,6 @@ internal sealed class NodeEngines : IAsyncDisposable
         _directory = directory;
         _store = store;
         var replicaClock = settings.Role == NodeRole.Replica ? new ReplicaLogClock(store, time) : null;
-        ILogClock clock = replicaClock is not null ? replicaClock : new HubLogClock(store, time);
-        _node = new(settings.NodeId, settings.Role, settings.Region, settings.GatewayText, settings.Upstreams, store, clock);
-        _source = new(settings.NodeId, store, clock, new(), time);
-        _pins = new(store, time);
         if (replicaClock is null)
         {
             _hub = new(
@@ -44,7 +40,12 @@ internal sealed class NodeEngines : IAsyncDisposable
                 new() { MaxQueuedCommands = settings.MaxQueuedCommands },
                 time, RandomBits, loggers);
         }
-        else
+
+        ILogClock clock = replicaClock is not null ? replicaClock : _hub!.Clock;
+        _node = new(settings.NodeId, settings.Role, settings.Region, settings.GatewayText, settings.Upstreams, store, clock);
+        _source = new(settings.NodeId, store, clock, new(), time);
+        _pins = new(store, time);
+        if (replicaClock is not null)
         {
             _link = new(new() { Gateways = settings.Upstreams }, time, loggers);
             _replicator = new(

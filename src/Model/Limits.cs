@@ -21,6 +21,12 @@ public static class Limits
     /// <summary>Most conditions of one transaction.</summary>
     public const int MaxConditions = 1_000;
 
+    /// <summary>
+    /// Most conditions of one transaction that ask for changes since a revision. Each is judged by reading back through the log,
+    /// at apply, on every hub member.
+    /// </summary>
+    public const int MaxChangeConditions = 16;
+
     /// <summary>Largest transaction in its binary form, bytes.</summary>
     public const int MaxTransactionBytes = 4 * 1024 * 1024;
 
@@ -53,4 +59,10 @@ public static class Limits
     /// at apply, so it must be bounded; further back it is refused.
     /// </summary>
     public const int MaxConditionWindow = 10_000;
+
+    /// <summary>
+    /// Mutations that all conditions of one Raft entry together may look at while reading back through the log. A condition that
+    /// would need more is not met: apply must end in bounded time whatever is asked.
+    /// </summary>
+    public const int MaxConditionWork = 500_000;
 }

@@ -25,13 +25,18 @@ public sealed partial class HubEngine : IAsyncDisposable
         _random = random;
         _logger = loggers.CreateLogger<HubEngine>();
         Applier = new(store, options.OperationWindow);
+
+        // Nothing is applied before Raft is started, so the sequencer is there when the first entry is.
         Raft = new(raft, store, Applier, options.RaftLog, applied => Sequencer!.OnApplied(applied), time, loggers);
-        Sequencer = new(Raft, store, options, random(), time, loggers.CreateLogger<Sequencer>());
+        Clock = new(store, time);
+        Sequencer = new(Raft, store, Clock, options, random(), time, loggers.CreateLogger<Sequencer>());
     }
 
     public EntryApplier Applier { get; }
 
     public RaftNode Raft { get; }
+
+    public HubLogClock Clock { get; }
 
     public Sequencer Sequencer { get; }
 

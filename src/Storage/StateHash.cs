@@ -18,6 +18,9 @@ public static class StateHash
     /// <summary>Most bytes of records that may lie between a pinned View and the revision asked for.</summary>
     private const long MaxOverlayBytes = 256L << 20;
 
+    /// <summary>What a row of the overlay costs beside its bytes.</summary>
+    private const int RowOverhead = 200;
+
     /// <summary>
     /// Hashes the state at exactly <paramref name="at"/>: the rows of <paramref name="pinned"/> (not later than that) with the
     /// records up to it, read from <paramref name="log"/> (not earlier than that), laid over. So nodes can be compared at one
@@ -82,10 +85,9 @@ public static class StateHash
         for (var more = cursor.Seek(pinned.Position.Revision.Next); more && cursor.Revision <= at; more = cursor.Next())
         {
             cancellation.ThrowIfCancellationRequested();
-            bytes += cursor.Record.Length;
             if (bytes > MaxOverlayBytes)
             {
-                throw new InvalidOperationException($"More than {MaxOverlayBytes} bytes of records lie between the pinned revision {pinned.Position.Revision} and {at}. Pin again.");
+                throw new InvalidOperationException($"More than {MaxOverlayBytes} bytes of changes lie between the pinned revision {pinned.Position.Revision} and {at}. Pin again.");
             }
 
             var record = RecordView.Parse(cursor.Record);
@@ -93,6 +95,7 @@ public static class StateHash
             for (var left = reader.ReadCount(Limits.MaxMutations, "the number of mutations"); left > 0; left--)
             {
                 var mutation = MutationFormat.Read(ref reader);
+                bytes += mutation.Key.Length + mutation.Metadata.Length + mutation.Value.Length + RowOverhead;
                 if (mutation.Kind == MutationKind.DropKeyspace)
                 {
                     DropLater(later, mutation.DroppedKeyspace);

@@ -144,12 +144,20 @@ public static class CommandWriter
             }
         }
 
+        var changes = 0;
         foreach (var condition in conditions)
         {
             if (condition.Key.Span.IsEmpty)
             {
                 throw new ArgumentException("A condition has no key.", nameof(conditions));
             }
+
+            changes += condition.Kind is ConditionKind.KeyUnchangedSince or ConditionKind.PrefixUnchangedSince ? 1 : 0;
+        }
+
+        if (changes > Limits.MaxChangeConditions)
+        {
+            throw new ArgumentException($"The transaction has {changes} conditions on changes since a revision; the limit is {Limits.MaxChangeConditions} (Limits.MaxChangeConditions).", nameof(conditions));
         }
     }
 }

@@ -78,9 +78,15 @@ public readonly ref struct CommandView
 
         var conditionCount = reader.ReadCount(Limits.MaxConditions, "the number of conditions");
         var start = reader.Offset;
+        var changes = 0;
         for (var i = 0; i < conditionCount; i++)
         {
-            ConditionView.Read(ref reader);
+            changes += ConditionView.Read(ref reader).Kind is ConditionKind.KeyUnchangedSince or ConditionKind.PrefixUnchangedSince ? 1 : 0;
+        }
+
+        if (changes > Limits.MaxChangeConditions)
+        {
+            throw reader.Malformed($"{changes} conditions ask for changes since a revision, the limit is {Limits.MaxChangeConditions}");
         }
 
         return new(kind, operationId, keyspace, options, conditionCount, command[start..reader.Offset], command[reader.Offset..], default);

@@ -3,17 +3,25 @@ using Quicksilver.Storage;
 
 namespace Quicksilver.Sequencing;
 
-/// <summary>Judges the conditions of a transaction against the state its batch has reached.</summary>
-internal static class ConditionJudge
+/// <summary>
+/// Judges the conditions of the transactions of one Raft entry against the state its batch has reached. Its work is bounded for
+/// the whole entry, by counts that are the same on every member.
+/// </summary>
+internal sealed class ConditionJudge(ApplyBatch batch)
 {
+    private int _work;
+
+    /// <summary>A new entry begins.</summary>
+    public void Begin() => _work = 0;
+
     /// <summary>Null where all hold; else the outcome that names the first that does not.</summary>
-    public static CommitOutcome? Judge(ApplyBatch batch, in CommandView command)
+    public CommitOutcome? Judge(in CommandView command)
     {
         var reader = command.Conditions;
         for (var i = 0; i < command.ConditionCount; i++)
         {
             var condition = ConditionView.Read(ref reader);
-            if (Holds(batch, command.Keyspace, condition, out var actual))
+            if (Holds(command.Keyspace, condition, out var actual))
             {
                 continue;
             }
@@ -24,7 +32,7 @@ internal static class ConditionJudge
         return null;
     }
 
-    private static bool Holds(ApplyBatch batch, KeyspaceId keyspace, in ConditionView condition, out Revision actual)
+    private bool Holds(KeyspaceId keyspace, in ConditionView condition, out Revision actual)
     {
         switch (condition.Kind)
         {
@@ -40,10 +48,10 @@ internal static class ConditionJudge
                 // A row that is there carries its last change. One that is not there may have been deleted since.
                 return actual != Revision.None
                     ? actual <= condition.Revision
-                    : UnchangedByLog(batch, keyspace, condition, isPrefix: false, ref actual);
+                    : UnchangedByLog(keyspace, condition, isPrefix: false, ref actual);
             case ConditionKind.PrefixUnchangedSince:
                 actual = Revision.None;
-                return UnchangedByLog(batch, keyspace, condition, isPrefix: true, ref actual);
+                return UnchangedByLog(keyspace, condition, isPrefix: true, ref actual);
             default:
                 throw new MalformedDataException($"Condition kind {condition.Kind} is unknown to this version.");
         }
@@ -53,8 +61,9 @@ internal static class ConditionJudge
     /// Looks for a change after the condition's revision: first in the batch, then back through the log of the keyspace. The
     /// window is counted in revisions, so every member judges alike whatever else it has kept.
     /// </summary>
-    private static bool UnchangedByLog(ApplyBatch batch, KeyspaceId keyspace, in ConditionView condition, bool isPrefix, ref Revision actual)
+    private bool UnchangedByLog(KeyspaceId keyspace, in ConditionView condition, bool isPrefix, ref Revision actual)
     {
+        _work += batch.StagedRows;
         var staged = batch.LatestStagedChange(keyspace, condition.Key, isPrefix);
         if (staged > condition.Revision)
         {
@@ -72,7 +81,18 @@ internal static class ConditionJudge
         using var log = batch.Base.OpenLog();
         for (var more = sequence.SeekForPrevious(new(long.MaxValue)); more && sequence.Revision > condition.Revision; more = sequence.Previous())
         {
-            if (log.Seek(sequence.Revision) && Touches(RecordView.Parse(log.Record), condition.Key, isPrefix))
+            if (_work > Limits.MaxConditionWork)
+            {
+                actual = batch.Revision;
+                return false;
+            }
+
+            if (!log.Seek(sequence.Revision) || log.Revision != sequence.Revision)
+            {
+                throw new StorageException(StorageFault.Corrupt, $"The change log lacks revision {sequence.Revision}.");
+            }
+
+            if (Touches(RecordView.Parse(log.Record), condition.Key, isPrefix))
             {
                 actual = sequence.Revision;
                 return false;
@@ -82,10 +102,12 @@ internal static class ConditionJudge
         return true;
     }
 
-    private static bool Touches(in RecordView record, ReadOnlySpan<byte> key, bool isPrefix)
+    private bool Touches(in RecordView record, ReadOnlySpan<byte> key, bool isPrefix)
     {
         var reader = new ByteReader(record.MutationBytes);
-        for (var left = reader.ReadCount(Limits.MaxMutations, "the number of mutations"); left > 0; left--)
+        var count = reader.ReadCount(Limits.MaxMutations, "the number of mutations");
+        _work += count;
+        for (var left = count; left > 0; left--)
         {
             var mutation = MutationFormat.Read(ref reader);
             if (isPrefix ? mutation.Key.StartsWith(key) : mutation.Key.SequenceEqual(key))

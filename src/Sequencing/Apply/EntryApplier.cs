@@ -20,11 +20,13 @@ public sealed class EntryApplier
     private readonly NodeStore _store;
     private readonly ApplyBatch _batch;
     private readonly RecentOperations _recent;
+    private readonly ConditionJudge _conditions;
 
     public EntryApplier(NodeStore store, OperationWindow window)
     {
         _store = store;
         _batch = new(store);
+        _conditions = new(_batch);
         _recent = new(window);
         using var view = store.AcquireView();
         _recent.Rebuild(view);
@@ -41,23 +43,28 @@ public sealed class EntryApplier
             return null;
         }
 
-        var reader = new ByteReader(entry);
-        var header = EntryFormat.ReadHeader(ref reader, out var count);
-        _batch.Begin();
-        _batch.TrackRows = JudgesRows(reader, count);
         try
         {
+            var reader = new ByteReader(entry);
+            var header = EntryFormat.ReadHeader(ref reader, out var count);
+            _batch.Begin();
+            _conditions.Begin();
+            _batch.TrackRows = JudgesRows(reader, count);
             CheckChain(index, header);
-            _recent.Advance(header.LogTime);
+
+            // Never back: a new leader may have stamped its first entry before it had applied the last one of the old leader.
+            var now = header.LogTime > _store.Progress.LogTime ? header.LogTime : _store.Progress.LogTime;
+            _recent.Advance(now);
             var outcomes = new CommitOutcome[count];
             for (var i = 0; i < count; i++)
             {
                 var command = EntryFormat.ReadCommand(ref reader, out var principal);
-                outcomes[i] = ApplyCommand(CommandView.Parse(command), ChainHash.DigestOf(command), principal, header.LogTime);
+                outcomes[i] = ApplyCommand(CommandView.Parse(command), ChainHash.DigestOf(command), principal, now);
             }
 
             reader.ExpectEnd();
-            return new(header.Proposal, outcomes, _batch.Commit(index, header.LogTime));
+            _batch.OperationsFloor = _recent.CountFloor;
+            return new(header.Proposal, outcomes, _batch.Commit(index, now));
         }
         catch
         {
@@ -114,6 +121,12 @@ public sealed class EntryApplier
                 return RaiseFeatureLevel(command);
         }
 
+        // Before the cluster has its uuid there is nothing to write to, and no chain to write on.
+        if (_batch.Cluster.IsNone)
+        {
+            return CommitOutcome.Unavailable;
+        }
+
         if (_recent.Judge(command.OperationId, requestHash, now) is { } known)
         {
             return known;
@@ -139,7 +152,7 @@ public sealed class EntryApplier
             return CommitOutcome.KeyspaceNotFound;
         }
 
-        if (ConditionJudge.Judge(_batch, command) is { } failed)
+        if (_conditions.Judge(command) is { } failed)
         {
             return failed;
         }
@@ -183,6 +196,11 @@ public sealed class EntryApplier
         if (command.Kind == CommandKind.UpdateKeyspace && known is null)
         {
             return CommitOutcome.KeyspaceNotFound;
+        }
+
+        if (known is null && _batch.NextKeyspace.Value == uint.MaxValue)
+        {
+            return CommitOutcome.Invalid("All keyspace ids have been used.");
         }
 
         var row = CatalogRow.Write(known?.Id ?? _batch.NextKeyspace, settings, known?.CreatedAt ?? _batch.Revision.Next);

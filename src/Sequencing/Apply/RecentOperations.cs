@@ -12,19 +12,23 @@ public sealed class RecentOperations(OperationWindow window)
 {
     private readonly Dictionary<OperationId, First> _byId = [];
     private readonly Queue<(OperationId Id, LogTime LogTime)> _byAge = new();
-    private LogTime _evictedUpTo;
-    private bool _evicted;
 
     private readonly record struct First(Revision Revision, ChainHash RequestHash);
 
     public int Count => _byId.Count;
+
+    /// <summary>
+    /// Ids issued before this may have been forgotten because there were too many: greater than any id that was. It only grows;
+    /// the caller stores it with the state.
+    /// </summary>
+    public LogTime CountFloor { get; private set; }
 
     /// <summary>Fills the memory from the end of the change log.</summary>
     public void Rebuild(View view)
     {
         _byId.Clear();
         _byAge.Clear();
-        _evicted = false;
+        CountFloor = view.Progress.OperationsFloor;
         var oldest = view.Progress.LogTime.Add(-window.MaxAge);
         var first = view.Position.Revision.Next;
         using var cursor = view.OpenLog();
@@ -45,13 +49,6 @@ public sealed class RecentOperations(OperationWindow window)
             var header = RecordView.Parse(cursor.Record).Header;
             _byAge.Enqueue((header.OperationId, header.LogTime));
         }
-
-        // The record before the first one kept tells what has been forgotten by count.
-        if (cursor.SeekForPrevious(new(first.Value - 1)))
-        {
-            _evictedUpTo = RecordView.Parse(cursor.Record).Header.LogTime;
-            _evicted = true;
-        }
     }
 
     /// <summary>Forgets what is too old at the stamp of the next entry.</summary>
@@ -60,7 +57,7 @@ public sealed class RecentOperations(OperationWindow window)
         var oldest = now.Add(-window.MaxAge);
         while (_byAge.TryPeek(out var next) && next.LogTime < oldest)
         {
-            Evict();
+            _byId.Remove(_byAge.Dequeue().Id);
         }
     }
 
@@ -84,7 +81,9 @@ public sealed class RecentOperations(OperationWindow window)
     {
         if (_byId.Count >= window.MaxCount)
         {
-            Evict();
+            var evicted = _byAge.Dequeue().Id;
+            _byId.Remove(evicted);
+            CountFloor = evicted.IssuedAt >= CountFloor ? new(evicted.IssuedAt.Value + 1) : CountFloor;
         }
 
         _byId[id] = new(revision, requestHash);
@@ -92,22 +91,12 @@ public sealed class RecentOperations(OperationWindow window)
     }
 
     /// <summary>
-    /// Ids issued before this may have been forgotten. An id can be in a record up to MaxLead older than the id says, so the
-    /// floor lies that much above the oldest record that is still remembered.
+    /// Ids issued before this may have been forgotten. By age: an id can be in a record that is up to MaxLead older than the id
+    /// says, so the floor lies that much above the oldest record that is still remembered.
     /// </summary>
     private LogTime Floor(LogTime now)
     {
-        var byAge = now.Add(-window.MaxAge);
-        var byCount = _evicted ? new LogTime(_evictedUpTo.Value + 1) : LogTime.None;
-        var floor = byAge > byCount ? byAge : byCount;
-        return floor == LogTime.None ? floor : floor.Add(window.MaxLead);
-    }
-
-    private void Evict()
-    {
-        var (id, logTime) = _byAge.Dequeue();
-        _byId.Remove(id);
-        _evictedUpTo = logTime;
-        _evicted = true;
+        var byAge = now.Value > window.MaxAge.TotalMilliseconds ? now.Add(-window.MaxAge).Add(window.MaxLead) : LogTime.None;
+        return byAge > CountFloor ? byAge : CountFloor;
     }
 }

@@ -14,6 +14,7 @@ public sealed partial class Sequencer : ISequencer, IAsyncDisposable
     private readonly NodeStore _store;
     private readonly SequencerOptions _options;
     private readonly SequencerPump _pump;
+    private readonly ILogClock _clock;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly SemaphoreSlim _signal = new(0);
@@ -23,10 +24,11 @@ public sealed partial class Sequencer : ISequencer, IAsyncDisposable
     private int _signalled;
 
     public Sequencer(
-        IConsensusLog log, NodeStore store, SequencerOptions options, ulong incarnation, TimeProvider time, ILogger<Sequencer> logger)
+        IConsensusLog log, NodeStore store, ILogClock clock, SequencerOptions options, ulong incarnation, TimeProvider time, ILogger<Sequencer> logger)
     {
         _log = log;
         _store = store;
+        _clock = clock;
         _options = options;
         _time = time;
         _logger = logger;
@@ -36,6 +38,9 @@ public sealed partial class Sequencer : ISequencer, IAsyncDisposable
     public Leadership Leadership => _log.Leadership;
 
     public int QueuedCommands => _pump.QueuedCommands;
+
+    /// <summary>The loop; it ends only when stopped. A fault of it is the fault of this member.</summary>
+    public Task Loop => _loop;
 
     public void Start() => _loop = RunAsync();
 
@@ -53,9 +58,9 @@ public sealed partial class Sequencer : ISequencer, IAsyncDisposable
         {
             submission.CompleteAll(CommitOutcome.Unavailable);
         }
-        else if (!_pump.TryEnqueue(submission))
+        else if (_pump.Enqueue(submission) is { } refusal)
         {
-            submission.CompleteAll(CommitOutcome.Overloaded(_options.RetryAfter));
+            submission.CompleteAll(refusal);
         }
         else
         {
@@ -92,14 +97,14 @@ public sealed partial class Sequencer : ISequencer, IAsyncDisposable
                 _pump.RefuseQueued();
             }
 
-            while (_pump.MakeEntry(_store.Progress, new(_time.GetUtcNow().ToUnixTimeMilliseconds())) is { } proposal)
+            while (_pump.MakeEntry(_store.Progress, _clock.Now) is { } proposal)
             {
                 await ProposeAsync(proposal).ConfigureAwait(false);
             }
 
             if (_stopping)
             {
-                _pump.RefuseQueued();
+                _pump.Close();
                 return;
             }
         }
@@ -122,20 +127,23 @@ public sealed partial class Sequencer : ISequencer, IAsyncDisposable
         switch (result)
         {
             case ProposeResult.Applied:
+                // Normally its callers have been completed by apply. One that is still open was taken for an entry that the
+                // store had already: whatever that means, its fate is not known.
+                _pump.OnExpired(proposal.Id);
                 break;
             case ProposeResult.NotProposed:
                 _pump.OnNotProposed(proposal.Id);
                 break;
             case ProposeResult.Unknown or ProposeResult.Unspecified:
-                _ = ExpireAsync(proposal.Id);
+                _ = ExpireAsync(proposal.Id, _stop.Token);
                 break;
         }
     }
 
     /// <summary>Gives the next leader time to commit the entry after all, then says that its fate is unknown.</summary>
-    private async Task ExpireAsync(ProposalId id)
+    private async Task ExpireAsync(ProposalId id, CancellationToken stop)
     {
-        await Task.Delay(_options.UnknownGrace, _time, _stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Task.Delay(_options.UnknownGrace, _time, stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         _pump.OnExpired(id);
     }
 
@@ -149,17 +157,13 @@ public sealed partial class Sequencer : ISequencer, IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        if (!_stopping)
-        {
-            _stopping = true;
-            await _stop.CancelAsync().ConfigureAwait(false);
-            Signal();
-            await _loop.ConfigureAwait(false);
-        }
-
+        // Order matters: the loop ends first, so that nothing is proposed or taken after everybody was answered.
+        _stopping = true;
         await _stop.CancelAsync().ConfigureAwait(false);
+        _pump.Close();
+        Signal();
+        await _loop.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         _pump.ExpireAll();
-        _signal.Dispose();
         _stop.Dispose();
     }
 

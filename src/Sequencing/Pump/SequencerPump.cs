@@ -45,28 +45,36 @@ internal sealed class SequencerPump(SequencerOptions options, ulong incarnation)
     private long _queuedBytes;
     private ulong _number;
     private LogTime _lastStamp;
+    private bool _closed;
 
     public int QueuedCommands => Volatile.Read(ref _queuedCommands);
 
     public long QueuedBytes => Volatile.Read(ref _queuedBytes);
 
-    /// <summary>Queues a submission; false where the queue is full, and then nothing was kept.</summary>
-    public bool TryEnqueue(Submission submission)
+    /// <summary>
+    /// Queues a submission. Null: it will be completed. Else the outcome to refuse it with, and nothing was kept.
+    /// </summary>
+    public CommitOutcome? Enqueue(Submission submission)
     {
         lock (_gate)
         {
+            if (_closed)
+            {
+                return CommitOutcome.Unavailable;
+            }
+
             // A lone submission is let in whatever its size: a limit that refuses it for ever would be a dead end.
             if (_queue.Count > 0
                 && (_queuedCommands + submission.Commands.Count > options.MaxQueuedCommands
                     || _queuedBytes + submission.Bytes > options.MaxQueuedBytes))
             {
-                return false;
+                return CommitOutcome.Overloaded(options.RetryAfter);
             }
 
             _queue.Enqueue(submission);
             _queuedCommands += submission.Commands.Count;
             _queuedBytes += submission.Bytes;
-            return true;
+            return null;
         }
     }
 
@@ -156,11 +164,22 @@ internal sealed class SequencerPump(SequencerOptions options, ulong incarnation)
         }
     }
 
+    /// <summary>Takes nothing more, and refuses what is queued.</summary>
+    public void Close()
+    {
+        lock (_gate)
+        {
+            _closed = true;
+            RefuseQueued();
+        }
+    }
+
     /// <summary>This process stops: the fate of what is on its way will not be learned here.</summary>
     public void ExpireAll()
     {
         lock (_gate)
         {
+            Close();
             foreach (var proposal in _open.Values)
             {
                 foreach (var submission in proposal.Submissions)

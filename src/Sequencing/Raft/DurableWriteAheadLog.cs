@@ -1,3 +1,5 @@
+using System.Collections;
+using DotNext.IO;
 using DotNext.IO.Log;
 using DotNext.Net.Cluster.Consensus.Raft;
 using DotNext.Net.Cluster.Consensus.Raft.StateMachine;
@@ -5,21 +7,180 @@ using DotNext.Net.Cluster.Consensus.Raft.StateMachine;
 namespace Quicksilver.Sequencing;
 
 /// <summary>
-/// The library's Raft log with the missing half of durability. As it comes, a follower acknowledges entries that are only in
-/// its memory, so a majority may have forgotten an acknowledged write after a crash (docs/decisions/0001-durable-raft-log.md).
-/// Here it answers only after its disk has them. RaftCluster dispatches through the interface, so re-implementing the one
-/// method takes effect.
+/// The library's Raft log with the missing half of durability (docs/decisions/0001-durable-raft-log.md). RaftCluster dispatches
+/// through <see cref="IAuditTrail{T}"/>, so what is re-implemented here takes effect:
+/// <list type="bullet">
+/// <item>A follower answers only after its disk has the entries. As it comes, it answers when they are in memory.</item>
+/// <item>A request is read whole before the log is touched. Cut off in the middle of an overwrite, the library would keep the new
+/// entries in memory and the old ones on disk, for good.</item>
+/// <item>Entries that are there already, with the same terms, are not written again: a late, shorter copy of a request must not
+/// cut off what was acknowledged since.</item>
+/// <item>One request carries about <see cref="MaxRequestBytes"/>. The library sends everything a follower lacks at once, and a
+/// follower that cannot take that within one time-out would never catch up.</item>
+/// </list>
 /// </summary>
-internal sealed class DurableWriteAheadLog(WriteAheadLog.Options options, IStateMachine machine)
+internal sealed class DurableWriteAheadLog(WriteAheadLog.Options options, HubStateMachine machine)
     : WriteAheadLog(options, machine), IAuditTrail<IRaftLogEntry>
 {
+    /// <summary>Entries of one request to a follower, bytes; it carries at least one whatever its size.</summary>
+    private const long MaxRequestBytes = 1024 * 1024;
+
+    /// <summary>Checks the hashes of all entries, and only then lets them be applied.</summary>
+    public override async Task InitializeAsync(CancellationToken token = default)
+    {
+        // The check runs before the first await of the base; a task that has not failed by then has passed it.
+        var initialized = base.InitializeAsync(token);
+        if (!initialized.IsFaulted)
+        {
+            machine.Open();
+        }
+
+        await initialized.ConfigureAwait(false);
+    }
+
     async ValueTask IAuditTrail<IRaftLogEntry>.AppendAsync<TEntry>(
         ILogEntryProducer<TEntry> entries, long startIndex, bool skipCommitted, CancellationToken token)
     {
-        await AppendAsync(entries, startIndex, skipCommitted, token).ConfigureAwait(false);
+        var request = await ReadWholeAsync(entries, token).ConfigureAwait(false);
+        var known = await CountKnownAsync(request, startIndex, token).ConfigureAwait(false);
+        if (known < request.Count)
+        {
+            await AppendAsync(new ListProducer(request, known), startIndex + known, skipCommitted, CancellationToken.None).ConfigureAwait(false);
+        }
 
-        // Also for a request without entries: it acknowledges the whole prefix, and an earlier append may have been cut off
-        // between memory and flush.
+        // Also for a request without new entries: it acknowledges the whole prefix, and that may not be flushed yet.
         await FlushAsync(token).ConfigureAwait(false);
+    }
+
+    ValueTask<TResult> IAuditTrail<IRaftLogEntry>.ReadAsync<TResult>(
+        ILogEntryConsumer<IRaftLogEntry, TResult> reader, long startIndex, long endIndex, CancellationToken token) =>
+        ReadAsync(new CappedConsumer<TResult>(reader), startIndex, endIndex, token);
+
+    private static async ValueTask<List<BufferedEntry>> ReadWholeAsync<TEntry>(ILogEntryProducer<TEntry> entries, CancellationToken token)
+        where TEntry : IRaftLogEntry
+    {
+        var request = new List<BufferedEntry>((int)Math.Min(entries.RemainingCount, 1024));
+        while (await entries.MoveNextAsync().ConfigureAwait(false))
+        {
+            var entry = entries.Current;
+            if (entry.IsSnapshot)
+            {
+                throw new InvalidOperationException("A snapshot is not appended.");
+            }
+
+            var content = await entry.ToByteArrayAsync(null, token).ConfigureAwait(false);
+            request.Add(new(content, entry.Term, entry.CommandId, entry.IsConfiguration));
+        }
+
+        return request;
+    }
+
+    /// <summary>How many of the first entries the log has at their places, with the same terms.</summary>
+    private ValueTask<int> CountKnownAsync(List<BufferedEntry> request, long startIndex, CancellationToken token)
+    {
+        var last = Math.Min(LastEntryIndex, startIndex + request.Count - 1);
+        return last < startIndex ? new(0) : ReadAsync(new TermComparer(request), startIndex, last, token);
+    }
+
+    /// <summary>An entry of a request, in memory.</summary>
+    private sealed class BufferedEntry(byte[] content, long term, int? commandId, bool isConfiguration) : IRaftLogEntry
+    {
+        public long Term => term;
+
+        public int? CommandId => commandId;
+
+        public bool IsConfiguration => isConfiguration;
+
+        public long? Length => content.Length;
+
+        public bool IsReusable => true;
+
+        public ValueTask WriteToAsync<TWriter>(TWriter writer, CancellationToken token)
+            where TWriter : IAsyncBinaryWriter => writer.Invoke(content, token);
+
+        public bool TryGetMemory(out ReadOnlyMemory<byte> memory)
+        {
+            memory = content;
+            return true;
+        }
+    }
+
+    /// <summary>Counts leading entries of the log whose terms are those of a request.</summary>
+    private sealed class TermComparer(List<BufferedEntry> request) : ILogEntryConsumer<IRaftLogEntry, int>
+    {
+        bool ILogEntryConsumer<IRaftLogEntry, int>.LogEntryMetadataOnly => true;
+
+        public ValueTask<int> ReadAsync<TEntry, TList>(TList entries, long? snapshotIndex, CancellationToken token)
+            where TEntry : IRaftLogEntry
+            where TList : IReadOnlyList<TEntry>
+        {
+            // A snapshot in front stands for entries that are applied and cannot be overwritten; the base skips those itself.
+            var known = 0;
+            while (snapshotIndex is null && known < entries.Count && known < request.Count && entries[known].Term == request[known].Term)
+            {
+                known++;
+            }
+
+            return new(known);
+        }
+    }
+
+    /// <summary>Gives the reader as many entries as fit one request.</summary>
+    private sealed class CappedConsumer<TResult>(ILogEntryConsumer<IRaftLogEntry, TResult> reader) : ILogEntryConsumer<IRaftLogEntry, TResult>
+    {
+        bool ILogEntryConsumer<IRaftLogEntry, TResult>.LogEntryMetadataOnly => reader.LogEntryMetadataOnly;
+
+        public ValueTask<TResult> ReadAsync<TEntry, TList>(TList entries, long? snapshotIndex, CancellationToken token)
+            where TEntry : IRaftLogEntry
+            where TList : IReadOnlyList<TEntry>
+        {
+            if (reader.LogEntryMetadataOnly)
+            {
+                return reader.ReadAsync<TEntry, TList>(entries, snapshotIndex, token);
+            }
+
+            long bytes = 0;
+            var count = 0;
+            while (count < entries.Count && (count == 0 || bytes + (entries[count].Length ?? 0) <= MaxRequestBytes))
+            {
+                bytes += entries[count++].Length ?? 0;
+            }
+
+            return count == entries.Count
+                ? reader.ReadAsync<TEntry, TList>(entries, snapshotIndex, token)
+                : reader.ReadAsync<TEntry, Prefix<TEntry>>(new(entries, count), snapshotIndex, token);
+        }
+    }
+
+    /// <summary>The first entries of a list.</summary>
+    private readonly struct Prefix<TEntry>(IReadOnlyList<TEntry> entries, int count) : IReadOnlyList<TEntry>
+    {
+        public int Count => count;
+
+        public TEntry this[int index] => index < count ? entries[index] : throw new ArgumentOutOfRangeException(nameof(index));
+
+        public IEnumerator<TEntry> GetEnumerator()
+        {
+            for (var i = 0; i < count; i++)
+            {
+                yield return entries[i];
+            }
+        }
+
+        IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
+    }
+
+    /// <summary>Entries in memory, from one on: cannot be cut off.</summary>
+    private sealed class ListProducer(List<BufferedEntry> entries, int first) : ILogEntryProducer<BufferedEntry>
+    {
+        private int _next = first;
+
+        public long RemainingCount => entries.Count - _next;
+
+        public BufferedEntry Current => entries[_next - 1];
+
+        public ValueTask<bool> MoveNextAsync() => new(_next++ < entries.Count);
+
+        public ValueTask DisposeAsync() => ValueTask.CompletedTask;
     }
 }

@@ -5,9 +5,15 @@ using Quicksilver.Storage;
 
 namespace Quicksilver.Sequencing;
 
-/// <summary>This member's log is behind what the leader has kept: it cannot catch up by log and must be repaired.</summary>
-public sealed class NeedsRepairException(LogIndex applied, LogIndex oldest)
-    : Exception($"This member has applied Raft entry {applied}; the leader has cut its log up to {oldest}. Its data must be rebuilt: run 'qs hub repair'.");
+/// <summary>This member cannot go on by its own log and must be rebuilt. Its process ends with an exit code of its own.</summary>
+public sealed class NeedsRepairException(string message) : Exception(message)
+{
+    internal static NeedsRepairException BehindLeader(LogIndex applied, LogIndex oldest) => new(
+        $"This member has applied Raft entry {applied}; the leader has cut its log up to {oldest}. Its data must be rebuilt from another member.");
+
+    internal static NeedsRepairException LogLost(LogIndex applied, LogIndex last) => new(
+        $"The Raft log of this member ends at entry {last}; its store has applied entry {applied}: the log was lost or replaced, and with it the member's vote. It must not take part; rebuild it from another member.");
+}
 
 /// <summary>
 /// What the library applies committed entries to. It hands them to <see cref="EntryApplier"/> in order, skips what the store
@@ -24,6 +30,7 @@ internal sealed class HubStateMachine : IStateMachine
     private readonly Action<AppliedEntry> _onApplied;
     private readonly RaftLogCutter _cutter;
     private readonly TaskCompletionSource<Exception> _fault = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource _opened = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile LogFloor? _floor;
 
     public HubStateMachine(NodeStore store, EntryApplier applier, RaftLogOptions options, Action<AppliedEntry> onApplied)
@@ -46,12 +53,23 @@ internal sealed class HubStateMachine : IStateMachine
 
     ValueTask ISnapshotManager.ReclaimGarbageAsync(long watermark, CancellationToken token) => ValueTask.CompletedTask;
 
-    ValueTask<long> IStateMachine.ApplyAsync(LogEntry entry, CancellationToken token)
+    /// <summary>
+    /// Lets entries in. The library starts to apply inside the constructor of its log, before anybody has checked the log's
+    /// hashes; what is not checked must not reach the store.
+    /// </summary>
+    public void Open() => _opened.TrySetResult();
+
+    async ValueTask<long> IStateMachine.ApplyAsync(LogEntry entry, CancellationToken token)
     {
+        if (!_opened.Task.IsCompleted)
+        {
+            await _opened.Task.WaitAsync(token).ConfigureAwait(false);
+        }
+
         try
         {
             Apply(entry);
-            return new(entry.Index);
+            return entry.Index;
         }
         catch (Exception e)
         {
@@ -68,7 +86,7 @@ internal sealed class HubStateMachine : IStateMachine
         {
             if (index > _store.Progress.AppliedIndex)
             {
-                throw new NeedsRepairException(_store.Progress.AppliedIndex, index);
+                throw NeedsRepairException.BehindLeader(_store.Progress.AppliedIndex, index);
             }
 
             Cut(new(index, new(entry.Term)));

@@ -26,7 +26,7 @@ public sealed record RaftNodeOptions
 
     /// <summary>
     /// A follower that hears nothing for between this and twice this starts an election. Default 500 ms: a disk that stalls for
-    /// longer costs the leadership. Also decides the heartbeat (0.3 of it) and the time-out of a request (0.5 of it).
+    /// longer costs the leadership. Also decides the heartbeat (0.3 of it), and is the time-out of a request, its flush included.
     /// </summary>
     public TimeSpan ElectionTimeout { get; init; } = TimeSpan.FromMilliseconds(500);
 
@@ -43,6 +43,7 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
     private static readonly TimeSpan ProbePeriod = TimeSpan.FromMilliseconds(250);
 
     private readonly RaftNodeOptions _options;
+    private readonly NodeStore _store;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly HubStateMachine _machine;
@@ -59,6 +60,7 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
         TimeProvider time, ILoggerFactory loggers)
     {
         _options = options;
+        _store = store;
         _time = time;
         _logger = loggers.CreateLogger<RaftNode>();
         _machine = new(store, applier, logOptions, onApplied);
@@ -114,7 +116,7 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
             LowerElectionTimeout = election,
             UpperElectionTimeout = 2 * election,
             HeartbeatThreshold = 0.3,
-            RequestTimeout = TimeSpan.FromMilliseconds(election / 2.0),
+            RequestTimeout = options.ElectionTimeout,
             ConnectTimeout = TimeSpan.FromMilliseconds(election / 4.0),
             GracefulShutdownTimeout = TimeSpan.FromMilliseconds(200),
             AggressiveLeaderStickiness = true,
@@ -137,8 +139,30 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
     /// </summary>
     public async Task StartAsync(CancellationToken cancellation)
     {
+        // The log is on disk before an entry is applied, so a healthy one never ends before the store.
+        if (_log.LastEntryIndex < _store.Progress.AppliedIndex.Value)
+        {
+            throw NeedsRepairException.LogLost(_store.Progress.AppliedIndex, new(_log.LastEntryIndex));
+        }
+
         _watch = WatchAsync();
-        await _cluster.StartAsync(cancellation).ConfigureAwait(false);
+        try
+        {
+            await _cluster.StartAsync(cancellation).ConfigureAwait(false);
+        }
+        catch (WriteAheadLog.HashMismatchException e)
+        {
+            throw new StorageException(StorageFault.Corrupt, $"The Raft log in '{_options.LogDirectory}' is damaged: an entry does not fit its hash. This member must be repaired.", e);
+        }
+        catch (WriteAheadLog.MissingPageException e)
+        {
+            throw new StorageException(StorageFault.Corrupt, $"The Raft log in '{_options.LogDirectory}' does not reach back to what the store has applied, or a part of it is missing. This member must be repaired.", e);
+        }
+        catch (WriteAheadLog.InternalException e) when (e.InnerException is { } inner)
+        {
+            // Replay met what apply would have met later.
+            throw inner is StorageException or NeedsRepairException ? inner : new StorageException(StorageFault.Corrupt, $"The Raft log in '{_options.LogDirectory}' cannot be replayed: {inner.Message}", e);
+        }
     }
 
     /// <inheritdoc/>
@@ -195,9 +219,19 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
     /// </summary>
     public async Task ResignAsync(CancellationToken cancellation)
     {
-        if (_options.Members.Count > 1 && Leadership.IsLeader)
+        if (_options.Members.Count == 1 || !Leadership.IsLeader)
+        {
+            return;
+        }
+
+        try
         {
             await ((ICluster)_cluster).ResignAsync(cancellation).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            // The others elect a leader all the same, a little later.
+            LogResignFailed(e.Message);
         }
     }
 
@@ -220,6 +254,10 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
                 }
 
                 await tick.ConfigureAwait(false);
+
+                // A change of role that failed, for example because the term could not be written, leaves the library in no role:
+                // it answers for ever and takes no part.
+                _ = _cluster.LeadershipToken;
                 await _log.WaitForApplyAsync(0L, CancellationToken.None).ConfigureAwait(false);
             }
         }
@@ -266,6 +304,9 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
 
     [LoggerMessage(1, LogLevel.Information, "Hub leader is {Leader} (term {Term}).")]
     private partial void LogLeaderChanged(string leader, long term);
+
+    [LoggerMessage(3, LogLevel.Warning, "Handing the leadership over failed: {Why}")]
+    private partial void LogResignFailed(string why);
 
     [LoggerMessage(2, LogLevel.Critical, "This hub member cannot go on and stops.")]
     private partial void LogFaulted(Exception e);

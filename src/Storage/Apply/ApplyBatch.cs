@@ -92,6 +92,16 @@ public sealed class ApplyBatch
 
         _progress = _progress with { Cluster = cluster, Position = new(LogId.Main, history, Revision.None) };
         _chain = StoreProgress.FirstChain(cluster, history);
+
+        // What was known of the catalog belonged to no cluster, or to one whose page was refused.
+        _cache.Clear();
+    }
+
+    /// <summary>Hub: operation ids issued before this may have been forgotten.</summary>
+    public LogTime OperationsFloor
+    {
+        get => _progress.OperationsFloor;
+        set => _progress = _progress with { OperationsFloor = value };
     }
 
     public void SetFeatureLevel(int level) => _progress = _progress with { FeatureLevel = level };
@@ -109,23 +119,26 @@ public sealed class ApplyBatch
             return cached;
         }
 
-        var state = Base.FindKeyspace(id);
-        if (state is null && id == KeyspaceId.Catalog)
+        if (Base.FindKeyspace(id) is { } state)
         {
-            state = KeyspaceState.EmptyCatalog(StoreProgress.FirstChain(_progress.Cluster, _progress.Position.History));
+            Remember(state);
+            return state;
         }
 
-        if (state is not null)
-        {
-            if (_cache.Count >= MaxCachedKeyspaces)
-            {
-                _cache.Clear();
-            }
+        // Not remembered: until its first record the catalog follows the cluster that the store belongs to.
+        return id == KeyspaceId.Catalog
+            ? KeyspaceState.EmptyCatalog(StoreProgress.FirstChain(_progress.Cluster, _progress.Position.History))
+            : null;
+    }
 
-            _cache[id] = state;
+    private void Remember(KeyspaceState state)
+    {
+        if (_cache.Count >= MaxCachedKeyspaces)
+        {
+            _cache.Clear();
         }
 
-        return state;
+        _cache[state.Id] = state;
     }
 
     /// <summary>The keyspace of a name as the batch sees it, or null where there is none.</summary>
@@ -171,6 +184,9 @@ public sealed class ApplyBatch
         var current = row.Row;
         return current.Value.SequenceEqual(mutation.Value) && current.Metadata.SequenceEqual(mutation.Metadata);
     }
+
+    /// <summary>Staged rows that <see cref="LatestStagedChange"/> looks at.</summary>
+    public int StagedRows => _overlay.Count;
 
     /// <summary>Latest staged change of a key, or of any key with this prefix; <see cref="Revision.None"/> where the batch has none.</summary>
     public Revision LatestStagedChange(KeyspaceId keyspace, ReadOnlySpan<byte> key, bool isPrefix) => _overlay.LatestChange(keyspace, key, isPrefix);
@@ -347,7 +363,7 @@ public sealed class ApplyBatch
             }
             else
             {
-                _cache[id] = state;
+                Remember(state);
             }
         }
 

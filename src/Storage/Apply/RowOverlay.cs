@@ -15,6 +15,8 @@ internal sealed class RowOverlay
 
     public bool TrackAll { get; set; }
 
+    public int Count => _rows.Count;
+
     public void Clear()
     {
         _rows.Clear();

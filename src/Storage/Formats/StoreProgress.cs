@@ -35,6 +35,12 @@ public sealed record StoreProgress
     /// <summary>Id of the next keyspace to be created.</summary>
     public KeyspaceId NextKeyspace { get; init; } = new(1);
 
+    /// <summary>
+    /// Hub: ids of operations issued before this may have been forgotten because there were too many. A function of the log, kept
+    /// here because the records it came from may be far back.
+    /// </summary>
+    public LogTime OperationsFloor { get; init; }
+
     /// <summary>How often this directory was filled by a full copy.</summary>
     public long FullCopies { get; init; }
 
@@ -52,6 +58,7 @@ public sealed record StoreProgress
         writer.WriteVarint(FeatureLevel);
         writer.WriteUInt32(NextKeyspace.Value);
         writer.WriteVarint(FullCopies);
+        writer.WritePosition(OperationsFloor.Value);
     }
 
     internal static StoreProgress Read(ReadOnlySpan<byte> row)
@@ -73,6 +80,7 @@ public sealed record StoreProgress
             FeatureLevel = reader.ReadCount(int.MaxValue, "the feature level"),
             NextKeyspace = new(reader.ReadUInt32()),
             FullCopies = reader.ReadVarint(),
+            OperationsFloor = new(reader.ReadPosition()),
         };
         reader.ExpectEnd();
         return progress;

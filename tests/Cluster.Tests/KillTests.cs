@@ -1,0 +1,74 @@
+using System.Collections.Concurrent;
+using Quicksilver.Client;
+using Quicksilver.Model;
+using Quicksilver.Testing;
+
+namespace Quicksilver.Cluster.Tests;
+
+/// <summary>
+/// Goal: nothing acknowledged is lost, nothing happens twice, and regions go on from where they were. Method: kill -9 of the
+/// whole development process, again and again, while writers put records of their own and remember every answer.
+/// </summary>
+public sealed class KillTests
+{
+    private const int Writers = 16;
+
+    private static CancellationToken Stop => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public Task Ten_kills_under_load_lose_nothing_and_double_nothing() => KillAsync(10);
+
+    [Fact(Explicit = true)]
+    public Task Many_kills_under_load_lose_nothing_and_double_nothing() =>
+        KillAsync(int.Parse(Environment.GetEnvironmentVariable("QS_SOAK") ?? "200", System.Globalization.CultureInfo.InvariantCulture));
+
+    private static async Task KillAsync(int rounds)
+    {
+        await using var cluster = new DevelopmentProcess();
+        await cluster.StartAsync(Stop);
+        await using var client = cluster.Connect("us", TimeSpan.FromSeconds(60));
+        await client.Catalog.CreateAsync("kill", cancellation: Stop);
+        var acknowledged = new ConcurrentDictionary<string, Revision>();
+        using var enough = new CancellationTokenSource();
+        var writers = Enumerable.Range(0, Writers).Select(writer => WriteAsync(client, writer, acknowledged, enough.Token)).ToList();
+        for (var round = 0; round < rounds; round++)
+        {
+            // Armed by progress, not by time: each process has acknowledged something before it dies.
+            var before = acknowledged.Count;
+            await Eventually.TrueAsync(
+                () => acknowledged.Count >= before + 100 || writers.Exists(writer => writer.IsFaulted), $"progress before kill {round}", Stop, TimeSpan.FromSeconds(60));
+            await cluster.Process.KillAsync(Stop);
+            await cluster.StartAsync(Stop);
+        }
+
+        await enough.CancelAsync();
+        await Task.WhenAll(writers);
+
+        await using var reader = cluster.Connect("hub", TimeSpan.FromSeconds(30));
+        var rows = await reader.Keyspace("kill").ScanAsync(new() { PageSize = 5_000 }, Stop).ToListAsync(Stop);
+        Assert.Equal(
+            acknowledged.OrderBy(pair => pair.Key, StringComparer.Ordinal).Select(pair => (pair.Key, pair.Value)),
+            rows.Select(row => (row.Key.ToString(), row.Entry.Revision)));
+
+        // One revision for the keyspace and one for each record: had a write been applied twice, there would be more.
+        var inspector = new ClusterInspector([cluster.Gateway("eu")], TimeProvider.System, Microsoft.Extensions.Logging.Abstractions.NullLoggerFactory.Instance);
+        await Eventually.TrueAsync(
+            async () => (await inspector.StatusAsync(Stop)).Nodes is { Count: 3 } nodes && nodes.All(node => node.Position.Revision.Value == rows.Count + 1),
+            $"all nodes at revision {rows.Count + 1}", Stop);
+        var verification = await inspector.VerifyAsync(Stop);
+        Assert.True(verification.IsEqual, string.Join("; ", verification.Nodes));
+        Assert.All((await inspector.StatusAsync(Stop)).Nodes, node => Assert.Equal(0, node.FullCopies));
+        TestContext.Current.TestOutputHelper?.WriteLine($"{rounds} kills, {rows.Count} records");
+    }
+
+    private static async Task WriteAsync(QuicksilverClient client, int writer, ConcurrentDictionary<string, Revision> acknowledged, CancellationToken enough)
+    {
+        for (var i = 0; !enough.IsCancellationRequested; i++)
+        {
+            // The client goes on with one operation id until the outcome is certain; an uncertain one would throw.
+            var key = $"{writer:d2}/{i:d7}";
+            var put = await client.Keyspace("kill").PutAsync(key, key, cancellation: CancellationToken.None);
+            acknowledged[key] = put.Revision;
+        }
+    }
+}
