@@ -36,7 +36,8 @@ public static class QsCommand
         root.Subcommands.Add(StatusCommand.Build(Add));
         root.Subcommands.Add(VerifyCommand.Build(Add));
 
-        var result = root.Parse(args);
+        // A value may begin with '@'; it is not the name of a file with arguments.
+        var result = root.Parse(args, new() { ResponseFileTokenReplacer = null });
         if (result.Errors.Count > 0)
         {
             foreach (var error in result.Errors)
@@ -77,6 +78,11 @@ public static class QsCommand
             Complain(invocation, e.Message, ExitCodes.For(e), e.OperationId);
             return ExitCodes.For(e);
         }
+        catch (MalformedDataException e)
+        {
+            Complain(invocation, $"The answer is not understood: {e.Message}", ExitCodes.Error, null);
+            return ExitCodes.Error;
+        }
         catch (Exception e) when (e is ArgumentException or FormatException)
         {
             Complain(invocation, e.Message, ExitCodes.Usage, null);
@@ -87,12 +93,27 @@ public static class QsCommand
             Complain(invocation, e.Message, ExitCodes.Error, null);
             return ExitCodes.Error;
         }
-        catch (OperationCanceledException) when (cancellation.IsCancellationRequested)
+        catch (OperationCanceledException e)
         {
+            // A write that was on its way may have happened: the exception inside says so and names it.
+            if (e.InnerException is QuicksilverException inner)
+            {
+                Complain(invocation, inner.Message, ExitCodes.For(inner), inner.OperationId);
+                return ExitCodes.For(inner);
+            }
+
             Complain(invocation, "interrupted", ExitCodes.Error, null);
             return ExitCodes.Error;
         }
     }
+
+    private static string OutcomeOf(int code) => code switch
+    {
+        ExitCodes.Unknown => "unknown",
+        ExitCodes.Unavailable => "unavailable",
+        ExitCodes.NotFound => "keyspaceNotFound",
+        _ => "refused",
+    };
 
     private static void Complain(Invocation invocation, string message, int code, OperationId? operationId)
     {
@@ -100,7 +121,7 @@ public static class QsCommand
         {
             invocation.WriteJson(json =>
             {
-                json.WriteString("outcome", code == ExitCodes.Unknown ? "unknown" : "notCommitted");
+                json.WriteString("outcome", OutcomeOf(code));
                 json.WriteString("operationId", id.ToString());
             });
         }
@@ -132,18 +153,25 @@ internal sealed class CommonOptions
         Description = "Seconds that one operation may take, all its tries together.",
         Recursive = true,
         DefaultValueFactory = _ => 10,
-        Validators = { Checks.AtLeast(0.1) },
+        Validators = { Checks.Between(0.1, 3_600) },
     };
 }
 
 /// <summary>Checks of option values.</summary>
 internal static class Checks
 {
-    public static Action<OptionResult> AtLeast(double least) => result =>
+    public static Action<OptionResult> AtLeast(double least) => Between(least, double.MaxValue);
+
+    public static Action<OptionResult> Between(double least, double most) => result =>
     {
-        if (result.Tokens.Count > 0 && double.TryParse(result.Tokens[^1].Value, System.Globalization.CultureInfo.InvariantCulture, out var value) && value < least)
+        if (result.Tokens.Count > 0
+            && double.TryParse(result.Tokens[^1].Value, System.Globalization.CultureInfo.InvariantCulture, out var value)
+            && !(value >= least && value <= most))
         {
-            result.AddError($"{result.IdentifierToken?.Value ?? result.Option.Name} is {result.Tokens[^1].Value}; it must be at least {least.ToString(System.Globalization.CultureInfo.InvariantCulture)}.");
+            var range = most == double.MaxValue ? $"at least {Text(least)}" : $"{Text(least)} to {Text(most)}";
+            result.AddError($"{result.IdentifierToken?.Value ?? result.Option.Name} is {result.Tokens[^1].Value}; it must be {range}.");
         }
     };
+
+    private static string Text(double value) => value.ToString(System.Globalization.CultureInfo.InvariantCulture);
 }

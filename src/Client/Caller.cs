@@ -41,14 +41,19 @@ internal sealed class Caller(GatewayLink link, QuicksilverClientOptions options,
     }
 
     /// <summary>
-    /// Commits one encoded command until its outcome is certain. The result is never Unknown, Unavailable or Overloaded: those
-    /// end in a <see cref="QuicksilverException"/> with the operation id, when the deadline passes.
+    /// Commits one encoded command until its outcome is certain, with the same bytes in every try. What is returned was judged by
+    /// the hub, and no earlier try of this call can still change it. Everything else ends in a
+    /// <see cref="QuicksilverException"/> with the operation id: NotCommitted only where nothing was ever sent or every try was
+    /// certainly refused; else Unknown. A cancelled caller gets an <see cref="OperationCanceledException"/>, with that exception
+    /// inside where something was sent.
     /// </summary>
     public async ValueTask<(CommitOutcome Outcome, AnswerContext Context)> CommitAsync(
-        Func<IGrainFactory, CancellationToken, Task<MergedOutcomes>> send, OperationId operationId, bool mayHaveBeenSentBefore, CancellationToken cancellation)
+        Func<LinkSession, CancellationToken, Task<MergedOutcomes>> send, OperationId operationId, bool isKnownId, CancellationToken cancellation)
     {
         var tries = new Tries(this);
-        var maybe = mayHaveBeenSentBefore;
+
+        // True once a try of this call was sent and not answered: a copy of it may still be on its way.
+        var maybe = false;
         while (true)
         {
             string why;
@@ -56,21 +61,11 @@ internal sealed class Caller(GatewayLink link, QuicksilverClientOptions options,
             try
             {
                 var session = await link.ConnectAsync(tries.Left, cancellation).ConfigureAwait(false);
-                using var bound = CancellationTokenSource.CreateLinkedTokenSource(cancellation, session.Lost);
-                MergedOutcomes answer;
-                try
-                {
-                    answer = await send(session.Grains, bound.Token).WaitAsync(tries.Left, time, bound.Token).ConfigureAwait(false);
-                }
-                catch (Exception e) when (e is not OutOfMemoryException)
-                {
-                    maybe |= OrleansErrors.OutcomeOf(e) != WriteOutcome.NotCommitted;
-                    throw;
-                }
-
-                var outcome = answer.Outcomes[0];
+                var (outcome, context) = await TryAsync(send, session, tries.Left, cancellation).ConfigureAwait(false);
                 switch (outcome.Kind)
                 {
+                    case CommitKind.Committed:
+                        return (outcome, context);
                     case CommitKind.Unknown:
                         maybe = true;
                         why = "the hub lost its leader while the write was on its way";
@@ -82,34 +77,77 @@ internal sealed class Caller(GatewayLink link, QuicksilverClientOptions options,
                         why = "the hub is overloaded";
                         retryAfter = outcome.RetryAfter;
                         break;
-                    case CommitKind.Expired when maybe:
+                    case CommitKind.FromFuture when maybe || isKnownId:
+                        // It becomes valid by itself. A new id could make one write two.
+                        why = "the clock of the node that was asked is behind the id of the write";
+                        break;
+                    case CommitKind.Expired when maybe || isKnownId:
                         throw Uncertain($"operation {operationId} is older than the hub remembers", maybe: true, operationId);
+                    case CommitKind.OperationIdReused or CommitKind.Invalid:
+                        return (outcome, context);
                     default:
-                        return (outcome, answer.Context);
+                        // Refusals are judged anew each time: an earlier try that is still on its way might yet be accepted.
+                        return maybe
+                            ? throw Uncertain("it was refused now, but an earlier try of it was not answered and may still arrive", maybe, operationId)
+                            : (outcome, context);
                 }
             }
-            catch (QuicksilverException e) when (e.OperationId is null)
+            catch (OperationCanceledException e) when (cancellation.IsCancellationRequested)
             {
+                throw maybe || e.Data.Contains(SentMark)
+                    ? new OperationCanceledException("The caller stopped waiting for a write that may have happened.", Uncertain("the caller stopped waiting", maybe: true, operationId), cancellation)
+                    : e;
+            }
+            catch (QuicksilverException e) when (e.OperationId is null && e.Outcome == WriteOutcome.NotCommitted)
+            {
+                // The link was down before anything was sent.
                 why = e.Message;
-                if (tries.Left <= TimeSpan.Zero)
+                if (!maybe && tries.Left <= TimeSpan.Zero)
                 {
-                    throw new QuicksilverException(maybe ? QuicksilverErrorCode.OutcomeUnknown : e.Code, e.Message, maybe ? WriteOutcome.Unknown : WriteOutcome.NotCommitted, e) { OperationId = operationId };
+                    throw new QuicksilverException(e.Code, e.Message, isKnownId ? WriteOutcome.Unknown : WriteOutcome.NotCommitted, e) { OperationId = operationId };
                 }
             }
             catch (Exception e) when (e is not (QuicksilverException or OutOfMemoryException))
             {
-                if (cancellation.IsCancellationRequested)
-                {
-                    throw;
-                }
-
+                maybe |= OrleansErrors.OutcomeOf(e) != WriteOutcome.NotCommitted;
                 why = e.Message;
             }
 
-            if (!await tries.PauseAsync(retryAfter, cancellation).ConfigureAwait(false))
+            try
             {
-                throw Uncertain(why, maybe, operationId);
+                if (!await tries.PauseAsync(retryAfter, cancellation).ConfigureAwait(false))
+                {
+                    throw Uncertain(why, maybe || isKnownId, operationId);
+                }
             }
+            catch (OperationCanceledException) when (maybe)
+            {
+                throw new OperationCanceledException("The caller stopped waiting for a write that may have happened.", Uncertain(why, maybe, operationId), cancellation);
+            }
+        }
+    }
+
+    private const string SentMark = "Quicksilver.Sent";
+
+    private async ValueTask<(CommitOutcome Outcome, AnswerContext Context)> TryAsync(
+        Func<LinkSession, CancellationToken, Task<MergedOutcomes>> send, LinkSession session, TimeSpan left, CancellationToken cancellation)
+    {
+        using var limit = new CancellationTokenSource(left, time);
+        using var bound = CancellationTokenSource.CreateLinkedTokenSource(cancellation, session.Lost, limit.Token);
+        try
+        {
+            var answer = await send(session, bound.Token).ConfigureAwait(false);
+            return (answer.Outcomes[0], answer.Context);
+        }
+        catch (OperationCanceledException e)
+        {
+            e.Data[SentMark] = true;
+            if (cancellation.IsCancellationRequested)
+            {
+                throw;
+            }
+
+            throw new TimeoutException(limit.IsCancellationRequested ? "no answer came in time" : $"the link to {session.Gateway} was lost", e);
         }
     }
 

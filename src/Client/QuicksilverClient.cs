@@ -63,64 +63,70 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
     }
 
     /// <summary>
-    /// Commits what <paramref name="encode"/> makes for an operation id, and turns the outcome into a result. An id that is made
-    /// here and turns out too old or too new on its very first try names a write that never happened: it gets a new id, once.
+    /// Commits what <paramref name="encode"/> makes for an operation id, and turns the outcome into a result.
+    /// <paramref name="onKeyspaceGone"/>: forgets what was known of a keyspace that is gone, so that encoding finds the one that
+    /// has its name now; null for commands that name keyspaces themselves, which must not be judged twice.
     /// </summary>
     internal async ValueTask<CommitResult> CommitAsync(
-        Func<OperationId, ValueTask<Route>> encode, OperationId? givenId, Action onKeyspaceGone, string keyspace, CancellationToken cancellation)
+        Func<OperationId, ValueTask<Route>> encode, OperationId? givenId, Action? onKeyspaceGone, string keyspace, CancellationToken cancellation)
     {
         for (var again = true; ; again = false)
         {
-            OperationId id;
-            Route route;
-            try
-            {
-                id = givenId ?? await NewOperationIdAsync(cancellation).ConfigureAwait(false);
-                route = await encode(id).ConfigureAwait(false);
-            }
-            catch (QuicksilverException e) when (e.Outcome == WriteOutcome.NotAWrite)
-            {
-                // Nothing was sent by this call; a write that the caller names may have been sent by an earlier one.
-                throw new QuicksilverException(e.Code, e.Message, givenId is null ? WriteOutcome.NotCommitted : WriteOutcome.Unknown, e) { OperationId = givenId };
-            }
-
+            var (id, route) = await PrepareAsync(encode, givenId, cancellation).ConfigureAwait(false);
             var (outcome, context) = await Caller.CommitAsync(
-                (grains, stop) => SendAsync(grains, route, stop), id, mayHaveBeenSentBefore: givenId is not null, cancellation).ConfigureAwait(false);
+                (session, stop) => SendAsync(session, route, stop), id, isKnownId: givenId is not null, cancellation).ConfigureAwait(false);
+            SessionState.Learn(context, outcome.Kind == CommitKind.Committed ? context.Position with { Revision = outcome.Revision } : context.Position);
             switch (outcome.Kind)
             {
                 case CommitKind.Committed:
-                    SessionState.Learn(context, context.Position with { Revision = outcome.Revision });
                     return new(CommitStatus.Committed, outcome.Revision, id);
                 case CommitKind.Unchanged:
-                    SessionState.Learn(context, context.Position with { Revision = outcome.Revision });
                     return new(CommitStatus.Unchanged, outcome.Revision, id);
                 case CommitKind.ConditionFailed:
-                    SessionState.Learn(context, context.Position with { Revision = outcome.Revision });
                     return new(CommitStatus.ConditionFailed, outcome.Revision, id, outcome.Index);
-                case CommitKind.KeyspaceNotFound when again && givenId is null:
+                case CommitKind.KeyspaceNotFound when again && onKeyspaceGone is not null:
+                    // Ids of keyspaces are never used again, so what was encoded for the old one can never take effect.
                     onKeyspaceGone();
                     continue;
                 case (CommitKind.Expired or CommitKind.FromFuture) when again && givenId is null:
-                    SessionState.ForgetLogTime();
+                    // The very first try, and the only one: an id that nobody else knows names a write that never happened. The
+                    // answer has taught the hub's time, so the next id fits.
                     continue;
                 default:
-                    throw Failure(outcome, id, keyspace);
+                    throw Failure(outcome, id, keyspace, givenId is not null);
             }
         }
     }
 
-    private async Task<MergedOutcomes> SendAsync(IGrainFactory grains, Route route, CancellationToken cancellation)
+    private async ValueTask<(OperationId Id, Route Route)> PrepareAsync(
+        Func<OperationId, ValueTask<Route>> encode, OperationId? givenId, CancellationToken cancellation)
     {
-        var session = _link.Current ?? throw new QuicksilverException(QuicksilverErrorCode.Unavailable, "The link is down.", WriteOutcome.NotCommitted);
+        try
+        {
+            var id = givenId ?? await NewOperationIdAsync(cancellation).ConfigureAwait(false);
+            return (id, await encode(id).ConfigureAwait(false));
+        }
+        catch (QuicksilverException e)
+        {
+            // Nothing was sent by this call; a write that the caller names may have been sent by an earlier one.
+            throw new QuicksilverException(e.Code, e.Message, givenId is null ? WriteOutcome.NotCommitted : WriteOutcome.Unknown, e)
+            {
+                OperationId = givenId, RetryAfter = e.RetryAfter, Position = e.Position,
+            };
+        }
+    }
+
+    private async Task<MergedOutcomes> SendAsync(LinkSession session, Route route, CancellationToken cancellation)
+    {
         var merger = _mergers.GetOrAdd((route.Merger, session), key =>
         {
             // Mergers of lost sessions go with the first of a new one.
-            foreach (var old in _mergers.Keys.Where(other => !ReferenceEquals(other.Session, key.Session)))
+            foreach (var old in _mergers.Keys.Where(other => other.Session.Lost.IsCancellationRequested))
             {
                 _mergers.TryRemove(old, out _);
             }
 
-            return new(request => route.Call(grains)(request, CancellationToken.None).AsTask().WaitAsync(session.Lost));
+            return new(request => route.Call(session.Grains)(request, CancellationToken.None).AsTask().WaitAsync(session.Lost));
         });
         return await merger.CommitAsync([route.Command], cancellation).ConfigureAwait(false);
     }
@@ -150,14 +156,18 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
         return OperationId.Create(logTime, random);
     }
 
-    private static QuicksilverException Failure(CommitOutcome outcome, OperationId id, string keyspace) => outcome.Kind switch
+    private static QuicksilverException Failure(CommitOutcome outcome, OperationId id, string keyspace, bool isKnownId) => outcome.Kind switch
     {
         CommitKind.KeyspaceNotFound => new(QuicksilverErrorCode.KeyspaceNotFound, $"There is no keyspace '{keyspace}'. Create it first.", WriteOutcome.NotCommitted) { OperationId = id },
         CommitKind.KeyspaceExists => new(QuicksilverErrorCode.KeyspaceExists, $"The keyspace '{keyspace}' exists with other settings, since revision {outcome.Revision}.", WriteOutcome.NotCommitted) { OperationId = id },
+
+        // This request did nothing; the one that used the id before did.
         CommitKind.OperationIdReused => new(QuicksilverErrorCode.OperationIdReused, $"Operation id {id} was used for another request. Nothing was changed by this one.", WriteOutcome.NotCommitted) { OperationId = id },
+        CommitKind.Expired when !isKnownId => new(QuicksilverErrorCode.Unavailable, "The hub's clock runs away from this client's: a new operation id was too old at once. Nothing was changed.", WriteOutcome.NotCommitted) { OperationId = id },
         CommitKind.Expired => new(QuicksilverErrorCode.OutcomeUnknown, $"Operation id {id} is older than the hub remembers: the write may have happened.", WriteOutcome.Unknown) { OperationId = id },
-        CommitKind.FromFuture => new(QuicksilverErrorCode.InvalidRequest, $"Operation id {id} claims a time that has not come.", WriteOutcome.NotCommitted) { OperationId = id },
-        _ => new(QuicksilverErrorCode.InvalidRequest, outcome.Problem ?? $"The hub refused the write ({outcome.Kind}).", WriteOutcome.NotCommitted) { OperationId = id },
+        CommitKind.FromFuture => new(QuicksilverErrorCode.Unavailable, $"Operation id {id} claims a time that has not come at the node that was asked. Nothing was changed.", isKnownId ? WriteOutcome.Unknown : WriteOutcome.NotCommitted) { OperationId = id },
+        CommitKind.Invalid => new(QuicksilverErrorCode.InvalidRequest, outcome.Problem ?? "The hub refused the request as invalid.", WriteOutcome.NotCommitted) { OperationId = id },
+        _ => new(QuicksilverErrorCode.OutcomeUnknown, $"The hub answered with an outcome that this client does not know ({(int)outcome.Kind}): the write may have happened.", WriteOutcome.Unknown) { OperationId = id },
     };
 
     public ValueTask DisposeAsync() => _link.DisposeAsync();

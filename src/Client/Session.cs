@@ -58,7 +58,7 @@ internal sealed class Session(TimeProvider time)
     {
         lock (_gate)
         {
-            if (context.LogTime != LogTime.None && (context.LogTime >= _logTime || !_hasLogTime))
+            if (context.LogTime != LogTime.None)
             {
                 _logTime = context.LogTime;
                 _logTimeAt = time.GetTimestamp();
@@ -87,14 +87,6 @@ internal sealed class Session(TimeProvider time)
             {
                 return _hasLogTime && time.GetElapsedTime(_logTimeAt) < MaxLogTimeAge ? _logTime : null;
             }
-        }
-    }
-
-    public void ForgetLogTime()
-    {
-        lock (_gate)
-        {
-            _hasLogTime = false;
         }
     }
 }

@@ -21,7 +21,7 @@ public static class ExitCode
     /// <summary>The data directory is in use, or belongs to another node or cluster.</summary>
     public const int ForeignData = 11;
 
-    /// <summary>This hub member cannot catch up by log: run <c>qs hub repair</c>.</summary>
+    /// <summary>This hub member cannot go on by its own log: its data must be rebuilt from another member.</summary>
     public const int NeedsRepair = 12;
 
     /// <summary>A port is in use.</summary>

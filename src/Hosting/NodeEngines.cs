@@ -160,24 +160,29 @@ internal sealed class NodeEngines : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         _instruments.Dispose();
-        if (_replicator is not null)
+        try
         {
-            await _replicator.DisposeAsync();
-        }
+            if (_replicator is not null)
+            {
+                await _replicator.DisposeAsync();
+            }
 
-        if (_link is not null)
+            if (_link is not null)
+            {
+                await _link.DisposeAsync();
+            }
+
+            if (_hub is not null)
+            {
+                await _hub.DisposeAsync();
+            }
+        }
+        finally
         {
-            await _link.DisposeAsync();
+            _source.Dispose();
+            _pins.Dispose();
+            _store.Dispose();
+            _directory.Dispose();
         }
-
-        if (_hub is not null)
-        {
-            await _hub.DisposeAsync();
-        }
-
-        _source.Dispose();
-        _pins.Dispose();
-        _store.Dispose();
-        _directory.Dispose();
     }
 }

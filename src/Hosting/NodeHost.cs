@@ -190,24 +190,31 @@ public sealed partial class NodeHost : IAsyncDisposable
 
         _stopped = true;
         using var grace = new CancellationTokenSource(TimeSpan.FromSeconds(20));
-        await _engines.StopTakingAsync(grace.Token);
-        try
-        {
-            await _app.StopAsync(grace.Token);
-        }
-        catch (Exception e) when (e is not OutOfMemoryException)
-        {
-            // A silo that did not get to run cannot leave; the rest must still be closed.
-            LogStopFailed(e.Message);
-        }
+        await TryAsync(() => _engines.StopTakingAsync(grace.Token));
+
+        // A silo that did not get to run cannot leave; the rest must still be closed.
+        await TryAsync(() => _app.StopAsync(grace.Token));
     }
 
     public async ValueTask DisposeAsync()
     {
         await StopAsync();
-        await _app.DisposeAsync();
-        await _engines.DisposeAsync();
+        await TryAsync(() => _app.DisposeAsync().AsTask());
+        await TryAsync(() => _engines.DisposeAsync().AsTask());
         _loggers.Dispose();
+    }
+
+    /// <summary>Whatever one step of stopping meets, the next ones follow: above all the store must be closed and its lock given back.</summary>
+    private async Task TryAsync(Func<Task> step)
+    {
+        try
+        {
+            await step();
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            LogStopFailed(e.Message);
+        }
     }
 
     /// <summary>The process owns the signals, not its hosts.</summary>
@@ -218,6 +225,6 @@ public sealed partial class NodeHost : IAsyncDisposable
         public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
     }
 
-    [LoggerMessage(1, LogLevel.Warning, "The silo did not stop in order: {Why}")]
+    [LoggerMessage(1, LogLevel.Warning, "A part of the node did not stop in order: {Why}")]
     private partial void LogStopFailed(string why);
 }

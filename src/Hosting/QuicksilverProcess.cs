@@ -40,8 +40,9 @@ public static class QuicksilverProcess
             Announce(settings, output);
             return await WaitAsync(started, errors, stop.Token);
         }
-        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        catch (Exception e) when (stop.IsCancellationRequested && e is not OutOfMemoryException)
         {
+            // Stopped during the start: what the parts throw then is their way of saying so.
             return ExitCode.Ok;
         }
         catch (Exception e) when (e is not OutOfMemoryException)
@@ -93,7 +94,10 @@ public static class QuicksilverProcess
             try
             {
                 builder.AddJsonFile(Path.GetFullPath(args[config + 1]), optional: false, reloadOnChange: false);
-                builder.Build();
+                if (!builder.Build().GetSection(SettingsReader.SectionName).GetChildren().Any())
+                {
+                    throw new ConfigurationException("--config", args[config + 1], $"it has no section '{SettingsReader.SectionName}'. Put the settings there.");
+                }
             }
             catch (InvalidDataException e)
             {

@@ -42,6 +42,9 @@ public static class Limits
     /// </summary>
     public const int MaxBatchBytes = 1024 * 1024;
 
+    /// <summary>Budget of the rows of one multi-read, bytes; with one more largest row and headers it fits <see cref="MaxMessageBytes"/>.</summary>
+    public const int MaxRowsBytes = 4 * 1024 * 1024;
+
     /// <summary>Most keys of one multi-read.</summary>
     public const int MaxKeysPerRead = 10_000;
 

@@ -14,6 +14,7 @@ public sealed partial class HubEngine : IAsyncDisposable
     private readonly Func<ulong> _random;
     private readonly ILogger _logger;
     private readonly CancellationTokenSource _stop = new();
+    private readonly TaskCompletionSource<Exception> _fault = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Task _forming = Task.CompletedTask;
 
     /// <param name="random">A good source of randomness: cluster uuid, history and proposal ids come from it.</param>
@@ -41,14 +42,29 @@ public sealed partial class HubEngine : IAsyncDisposable
     public Sequencer Sequencer { get; }
 
     /// <summary>Completes with the first failure after which this member must stop.</summary>
-    public Task<Exception> Fault => Raft.Fault;
+    public Task<Exception> Fault => _fault.Task;
 
     public async Task StartAsync(CancellationToken cancellation)
     {
         Sequencer.Start();
         await Raft.StartAsync(cancellation).ConfigureAwait(false);
         _forming = FormAsync();
+        _ = ReportAsync(Sequencer.Loop);
+        _ = ReportAsync(_forming);
+        _ = ReportFaultAsync();
     }
+
+    /// <summary>A loop that ends by an exception is a fault of this member; nobody else would notice.</summary>
+    private async Task ReportAsync(Task loop)
+    {
+        await loop.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (loop.Exception is { } e)
+        {
+            _fault.TrySetResult(e.InnerException ?? e);
+        }
+    }
+
+    private async Task ReportFaultAsync() => _fault.TrySetResult(await Raft.Fault.ConfigureAwait(false));
 
     /// <summary>
     /// Gives a new cluster its uuid, once: whoever leads proposes it until the state has one. Of several proposals the first
@@ -83,7 +99,7 @@ public sealed partial class HubEngine : IAsyncDisposable
     public async Task StopAsync(CancellationToken cancellation)
     {
         await _stop.CancelAsync().ConfigureAwait(false);
-        await _forming.ConfigureAwait(false);
+        await _forming.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await Sequencer.StopAsync().WaitAsync(cancellation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await Raft.ResignAsync(cancellation).ConfigureAwait(false);
     }
@@ -91,7 +107,7 @@ public sealed partial class HubEngine : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await _stop.CancelAsync().ConfigureAwait(false);
-        await _forming.ConfigureAwait(false);
+        await _forming.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await Sequencer.DisposeAsync().ConfigureAwait(false);
         await Raft.DisposeAsync().ConfigureAwait(false);
         _stop.Dispose();

@@ -11,8 +11,11 @@ public sealed record NodeStoreOptions
     /// <summary>Memory for uncompressed table blocks, bytes. Default 64 MiB, at least 8 MiB.</summary>
     public long BlockCacheBytes { get; init; } = 64L << 20;
 
-    /// <summary>Most reads and long polls that wait for a revision at the same time. Default 10,000.</summary>
+    /// <summary>Most reads that wait for a revision at the same time. Default 10,000.</summary>
     public int MaxWaiters { get; init; } = 10_000;
+
+    /// <summary>Most long polls of children that wait at the same time. Default 10,000.</summary>
+    public int MaxPolls { get; init; } = 10_000;
 }
 
 /// <summary>
@@ -35,14 +38,19 @@ public sealed class NodeStore : IDisposable
         _database = database;
         Options = options;
         Waiters = new(options.MaxWaiters);
+        Polls = new(options.MaxPolls);
         _view = new(database, progress);
         Waiters.Publish(progress.Position.Revision);
+        Polls.Publish(progress.Position.Revision);
     }
 
     public NodeStoreOptions Options { get; }
 
-    /// <summary>Where reads and long polls wait for the next View.</summary>
+    /// <summary>Where reads wait for the View they need.</summary>
     public RevisionWaiters Waiters { get; }
+
+    /// <summary>Where the long polls of children wait for the next View; a room of its own, so that neither keeps the other out.</summary>
+    public RevisionWaiters Polls { get; }
 
     /// <summary>The write error after which nothing more is written, or null. Reads go on from the last View.</summary>
     public StorageException? Failure => _failure;
@@ -162,6 +170,7 @@ public sealed class NodeStore : IDisposable
         var next = new View(_database, progress);
         var previous = Interlocked.Exchange(ref _view, next);
         previous.Dispose();
+        Polls.Publish(progress.Position.Revision);
         Waiters.Publish(progress.Position.Revision);
     }
 

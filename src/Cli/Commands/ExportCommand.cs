@@ -20,7 +20,7 @@ internal static class ExportCommand
             async (parsed, run) =>
             {
                 var path = parsed.GetRequiredValue(file);
-                var options = new Client.ScanOptions { Read = await ValueCommands.ReadOptionsAsync(parsed.GetValue(consistency), null, run) };
+                var options = new Client.ScanOptions { Read = await ValueCommands.ReadOptionsAsync(parsed.GetValue(consistency), null, parsed.GetRequiredValue(keyspace), run) };
                 var rows = run.Client.Keyspace(parsed.GetRequiredValue(keyspace)).ScanAsync(options, run.Cancellation);
                 long count = 0;
                 if (path == "-")

@@ -15,7 +15,7 @@ internal static class ImportCommand
         var keyspace = new Argument<string>("keyspace") { Description = "Name of the keyspace." };
         var file = new Argument<string>("file") { Description = "NDJSON file, or '-' for standard input: one {\"key\"|\"key_base64\", \"value\"|\"value_base64\", \"metadata\"?} per line." };
         var batch = new Option<int>("--batch") { Description = "Records of one transaction, 1 to 10,000.", DefaultValueFactory = _ => 500, Validators = { Checks.AtLeast(1) } };
-        var rate = new Option<double>("--rate") { Description = "Most records per second; 0 = as fast as it goes.", DefaultValueFactory = _ => 0, Validators = { Checks.AtLeast(0) } };
+        var rate = new Option<double>("--rate") { Description = "Most records per second; 0 = as fast as it goes.", DefaultValueFactory = _ => 0, Validators = { Checks.Between(0, 1e9) } };
         return add(
             new Command("import", "Sets the keys of an NDJSON file. Safe to run again: what is there already takes no revision.") { keyspace, file, batch, rate },
             async (parsed, run) =>
@@ -29,7 +29,17 @@ internal static class ImportCommand
                 var path = parsed.GetRequiredValue(file);
                 await using var stream = path == "-" ? Console.OpenStandardInput() : File.OpenRead(path);
                 var importer = new Importer(run, run.Client.Keyspace(parsed.GetRequiredValue(keyspace)), size, parsed.GetValue(rate));
-                await WithProgressAsync(stream, run, progress => importer.RunAsync(stream, progress));
+                try
+                {
+                    await WithProgressAsync(stream, run, progress => importer.RunAsync(stream, progress));
+                }
+                catch
+                {
+                    // Also where it ends early: how far it got is what decides whether to run it again.
+                    importer.Report();
+                    throw;
+                }
+
                 return importer.Report();
             });
     }
@@ -57,6 +67,9 @@ internal static class ImportCommand
     {
         /// <summary>A batch is committed early when its values reach this: one transaction has a limit, too.</summary>
         private const int MaxBatchBytes = 1024 * 1024;
+
+        /// <summary>A rate below one record in eleven days is no rate.</summary>
+        private const double MaxPauseSeconds = 1_000_000;
 
         private readonly Dictionary<Key, ImportRecord> _batch = [];
         private readonly long _start = TimeProvider.System.GetTimestamp();
@@ -120,7 +133,7 @@ internal static class ImportCommand
 
             if (rate > 0)
             {
-                var due = TimeSpan.FromSeconds((_records + _unchanged) / rate) - TimeProvider.System.GetElapsedTime(_start);
+                var due = TimeSpan.FromSeconds(Math.Min((_records + _unchanged) / rate, MaxPauseSeconds)) - TimeProvider.System.GetElapsedTime(_start);
                 if (due > TimeSpan.Zero)
                 {
                     await Task.Delay(due, run.Cancellation);

@@ -28,7 +28,7 @@ internal static class ScanCommand
                     Start = Encoding.UTF8.GetBytes(parsed.GetRequiredValue(start)),
                     End = Encoding.UTF8.GetBytes(parsed.GetRequiredValue(end)),
                     PageSize = (int)Math.Min(parsed.GetValue(pageSize), parsed.GetValue(limit)),
-                    Read = await ValueCommands.ReadOptionsAsync(parsed.GetValue(consistency), null, run),
+                    Read = await ValueCommands.ReadOptionsAsync(parsed.GetValue(consistency), null, parsed.GetRequiredValue(keyspace), run),
                 };
                 var left = parsed.GetValue(limit);
                 await foreach (var row in run.Client.Keyspace(parsed.GetRequiredValue(keyspace)).ScanAsync(options, run.Cancellation))

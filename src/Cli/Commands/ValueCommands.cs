@@ -46,6 +46,11 @@ internal static class ValueCommands
                 var bytes = parsed.GetRequiredValue(value) is var text && text == "-"
                     ? await ReadStandardInputAsync(run.Cancellation)
                     : Decode(text, parsed.GetValue(valueBase64), "the value");
+                if (parsed.GetValue(ifAbsent) && parsed.GetValue(ifRevision) is not null)
+                {
+                    throw new ArgumentException("--if-absent and --if-revision exclude each other.");
+                }
+
                 var options = new WriteOptions
                 {
                     IfRevision = parsed.GetValue(ifRevision) is { } revision ? new Revision(revision) : null,
@@ -96,7 +101,12 @@ internal static class ValueCommands
             {
                 var bytes = Decode(parsed.GetRequiredValue(key), parsed.GetValue(keyBase64), "the key");
                 var name = parsed.GetRequiredValue(keyspace);
-                var options = await ReadOptionsAsync(parsed.GetValue(consistency), parsed.GetValue(atLeast), run);
+                if (parsed.GetValue(raw) && run.Json)
+                {
+                    throw new ArgumentException("--raw and --json exclude each other.");
+                }
+
+                var options = await ReadOptionsAsync(parsed.GetValue(consistency), parsed.GetValue(atLeast), name, run);
                 var entry = await run.Client.Keyspace(name).GetAsync(Key.From(bytes), options, run.Cancellation);
                 if (entry is null)
                 {
@@ -129,7 +139,7 @@ internal static class ValueCommands
         return option;
     }
 
-    internal static async Task<ReadOptions> ReadOptionsAsync(string? consistency, long? atLeast, Invocation run)
+    internal static async Task<ReadOptions> ReadOptionsAsync(string? consistency, long? atLeast, string keyspace, Invocation run)
     {
         var options = new ReadOptions
         {
@@ -145,11 +155,16 @@ internal static class ValueCommands
             return options;
         }
 
-        // A bare revision is for people: it means the history that this cluster is in.
-        await run.Client.Catalog.FindAsync("catalog", ReadOptions.Eventual, run.Cancellation);
+        if (options.Consistency != ReadConsistency.Session)
+        {
+            throw new ArgumentException($"--at-least goes with --consistency session, not {consistency}.");
+        }
+
+        // A bare revision is for people: it means the history that this cluster is in, which any answer tells.
+        await run.Client.Catalog.FindAsync(keyspace, ReadOptions.Eventual, run.Cancellation);
         return run.Client.Session is { } session
             ? options with { Position = session.Position with { Revision = new(revision) } }
-            : options;
+            : throw new QuicksilverException(QuicksilverErrorCode.NotYet, $"The node has no data yet, so it is not at revision {revision}.");
     }
 
     internal static byte[] Decode(string text, bool base64, string what)

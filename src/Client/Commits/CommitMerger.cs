@@ -11,15 +11,28 @@ public readonly record struct MergedOutcomes(ArraySegment<CommitOutcome> Outcome
 /// No timer. Measured twice the write rate at 64 callers.
 /// </summary>
 /// <param name="send">Sends one call. An exception is the fate of all its commands.</param>
-/// <param name="maxCalls">Calls on their way at the same time. Default 1: order and batches are best so.</param>
-public sealed class CommitMerger(Func<CommitManyRequest, Task<CommitManyAnswer>> send, int maxCalls = 1)
+public sealed class CommitMerger(Func<CommitManyRequest, Task<CommitManyAnswer>> send)
 {
+    /// <summary>Most commands that wait for the call before; beyond it the answer is Overloaded.</summary>
+    public const int MaxWaitingCommands = 65_536;
+
+    /// <summary>Most bytes of commands that wait.</summary>
+    public const long MaxWaitingBytes = 64L << 20;
+
+    /// <summary>What Overloaded tells the caller to wait.</summary>
+    private static readonly TimeSpan RetryAfter = TimeSpan.FromMilliseconds(50);
+
     private readonly Lock _gate = new();
     private readonly Queue<Waiting> _waiting = new();
-    private int _calls;
+    private int _waitingCommands;
+    private long _waitingBytes;
+    private bool _calling;
 
-    private sealed class Waiting(IReadOnlyList<ReadOnlyMemory<byte>> commands)
+    private sealed class Waiting(IReadOnlyList<ReadOnlyMemory<byte>> commands, CancellationToken cancellation)
     {
+        /// <summary>True where the caller is gone: what was not sent by then is not sent any more.</summary>
+        public bool IsAbandoned => cancellation.IsCancellationRequested;
+
         public IReadOnlyList<ReadOnlyMemory<byte>> Commands { get; } = commands;
 
         public int Bytes { get; } = commands.Sum(command => command.Length);
@@ -33,15 +46,25 @@ public sealed class CommitMerger(Func<CommitManyRequest, Task<CommitManyAnswer>>
     /// </summary>
     public Task<MergedOutcomes> CommitAsync(IReadOnlyList<ReadOnlyMemory<byte>> commands, CancellationToken cancellation)
     {
-        var waiting = new Waiting(commands);
+        var waiting = new Waiting(commands, cancellation);
         List<Waiting>? batch = null;
         lock (_gate)
         {
-            _waiting.Enqueue(waiting);
-            if (_calls < maxCalls)
+            // A lone one is let in whatever its size: a limit that refuses it for ever would be a dead end.
+            if (_waiting.Count > 0 && (_waitingCommands + commands.Count > MaxWaitingCommands || _waitingBytes + waiting.Bytes > MaxWaitingBytes))
             {
-                _calls++;
+                var refused = new CommitOutcome[commands.Count];
+                Array.Fill(refused, CommitOutcome.Overloaded(RetryAfter));
+                return Task.FromResult(new MergedOutcomes(refused, default));
+            }
+
+            _waiting.Enqueue(waiting);
+            _waitingCommands += commands.Count;
+            _waitingBytes += waiting.Bytes;
+            if (!_calling)
+            {
                 batch = TakeBatch();
+                _calling = batch.Count > 0;
             }
         }
 
@@ -55,7 +78,7 @@ public sealed class CommitMerger(Func<CommitManyRequest, Task<CommitManyAnswer>>
 
     private async Task SendAllAsync(List<Waiting>? batch)
     {
-        while (batch is not null)
+        while (batch is { Count: > 0 })
         {
             await SendAsync(batch).ConfigureAwait(false);
 
@@ -64,11 +87,8 @@ public sealed class CommitMerger(Func<CommitManyRequest, Task<CommitManyAnswer>>
             await Task.Yield();
             lock (_gate)
             {
-                batch = _waiting.Count > 0 ? TakeBatch() : null;
-                if (batch is null)
-                {
-                    _calls--;
-                }
+                batch = TakeBatch();
+                _calling = batch.Count > 0;
             }
         }
     }
@@ -110,7 +130,16 @@ public sealed class CommitMerger(Func<CommitManyRequest, Task<CommitManyAnswer>>
             && (batch.Count == 0
                 || (commands + next.Commands.Count <= Limits.MaxCommandsPerBatch && bytes + next.Bytes <= Limits.MaxBatchBytes)))
         {
-            batch.Add(_waiting.Dequeue());
+            _waiting.Dequeue();
+            _waitingCommands -= next.Commands.Count;
+            _waitingBytes -= next.Bytes;
+            if (next.IsAbandoned)
+            {
+                next.Done.TrySetCanceled();
+                continue;
+            }
+
+            batch.Add(next);
             commands += next.Commands.Count;
             bytes += next.Bytes;
         }

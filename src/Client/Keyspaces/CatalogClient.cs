@@ -37,7 +37,7 @@ internal sealed class CatalogClient(QuicksilverClient client) : ICatalog
                 write(command, id);
                 return new((command.WrittenMemory, KeyspaceId.Catalog.Value, grains => grains.GetGrain<ICatalogGrain>(0).CommitMany));
             },
-            null, static () => { }, name, cancellation);
+            null, null, name, cancellation);
 
     /// <inheritdoc/>
     public ValueTask<KeyspaceInfo?> FindAsync(string name, ReadOptions? options, CancellationToken cancellation) =>

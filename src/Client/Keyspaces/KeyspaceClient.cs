@@ -42,9 +42,10 @@ internal sealed class KeyspaceClient(KeyspaceName name, QuicksilverClient client
         LogPosition? position = null;
         for (var restarts = 0; wanted.Count > 0;)
         {
+            var asked = TakeWithinBudget(keys, wanted);
             var answer = await ReadAsync(
                 (keyspace, grains, stop) => Shard(grains, keyspace, keys[wanted[0]]).GetMany(
-                    new(Require(options, position), ReadBlocks.PackKeys([.. wanted.Select(i => keys[i])])), stop),
+                    new(Require(options, position), ReadBlocks.PackKeys([.. asked.Select(i => keys[i])])), stop),
                 answer => (answer.Status, answer.Context, answer.Problem), cancellation).ConfigureAwait(false);
             if (position is { } first && answer.Context.Position != first)
             {
@@ -59,10 +60,17 @@ internal sealed class KeyspaceClient(KeyspaceName name, QuicksilverClient client
             }
 
             position = answer.Context.Position;
-            wanted = Unpack(answer.Rows, wanted, entries);
+            wanted = [.. Unpack(answer.Rows, asked, entries), .. wanted.Skip(asked.Count)];
         }
 
         return entries;
+    }
+
+    /// <summary>As many keys as one request may carry: a larger one would not be refused, it would cut the connection.</summary>
+    private static List<int> TakeWithinBudget(IReadOnlyList<Key> keys, List<int> wanted)
+    {
+        var bytes = 0;
+        return [.. wanted.TakeWhile(i => (bytes += keys[i].Span.Length) <= Limits.MaxBatchBytes)];
     }
 
     private static List<int> Unpack(Payload rows, List<int> wanted, Entry?[] entries)

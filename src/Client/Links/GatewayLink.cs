@@ -56,7 +56,7 @@ public sealed partial class GatewayLink : IAsyncDisposable
         get
         {
             var up = Volatile.Read(ref _up).Task;
-            return up.IsCompletedSuccessfully ? up.Result : null;
+            return up.IsCompletedSuccessfully && !up.Result.Lost.IsCancellationRequested ? up.Result : null;
         }
     }
 
@@ -71,15 +71,14 @@ public sealed partial class GatewayLink : IAsyncDisposable
     /// </summary>
     public async ValueTask<LinkSession> ConnectAsync(TimeSpan timeout, CancellationToken cancellation)
     {
-        var up = Volatile.Read(ref _up).Task;
-        if (up.IsCompletedSuccessfully)
+        if (Current is { } current)
         {
-            return await up.ConfigureAwait(false);
+            return current;
         }
 
         try
         {
-            return await up.WaitAsync(timeout, _time, cancellation).ConfigureAwait(false);
+            return await Volatile.Read(ref _up).Task.WaitAsync(timeout, _time, cancellation).ConfigureAwait(false);
         }
         catch (TimeoutException)
         {
@@ -97,11 +96,14 @@ public sealed partial class GatewayLink : IAsyncDisposable
         {
             while (true)
             {
+                var began = _time.GetTimestamp();
                 if (await ChooseAsync().ConfigureAwait(false) is { } chosen)
                 {
-                    await HoldAsync(chosen.Address, chosen.Hello).ConfigureAwait(false);
+                    await HoldAsync(chosen.Address, chosen.Endpoint, chosen.Hello).ConfigureAwait(false);
                 }
-                else
+
+                // A gateway that says hello and hangs up at once must not be asked without a pause.
+                if (_time.GetElapsedTime(began) < _options.RetryPeriod)
                 {
                     await Task.Delay(_options.RetryPeriod, _time, _stop.Token).ConfigureAwait(false);
                 }
@@ -114,7 +116,7 @@ public sealed partial class GatewayLink : IAsyncDisposable
     }
 
     /// <summary>Asks all gateways at once and takes the first in order of preference that is one.</summary>
-    private async Task<(GatewayAddress Address, GatewayHello Hello)?> ChooseAsync()
+    private async Task<(GatewayAddress Address, IPEndPoint Endpoint, GatewayHello Hello)?> ChooseAsync()
     {
         var asked = _options.Gateways.Select(gateway =>
         {
@@ -126,9 +128,9 @@ public sealed partial class GatewayLink : IAsyncDisposable
         foreach (var (address, answer) in asked)
         {
             var probe = await answer.ConfigureAwait(false);
-            if (probe.Hello is { } hello)
+            if (probe is { Hello: { } hello, Endpoint: { } endpoint })
             {
-                return (address, hello);
+                return (address, endpoint, hello);
             }
 
             wrong += probe.Result == ProbeResult.SomethingElse ? 1 : 0;
@@ -142,14 +144,14 @@ public sealed partial class GatewayLink : IAsyncDisposable
     }
 
     /// <summary>Connects to a gateway and stays until it is lost.</summary>
-    private async Task HoldAsync(GatewayAddress address, GatewayHello hello)
+    private async Task HoldAsync(GatewayAddress address, IPEndPoint endpoint, GatewayHello hello)
     {
         using var lost = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
         var connections = new ConcurrentDictionary<ConnectionContext, byte>();
         IHost? host = null;
         try
         {
-            host = BuildHost(await ResolveAsync(address).ConfigureAwait(false), hello, connections, lost);
+            host = BuildHost(endpoint, hello, connections, lost);
             using (var limit = CancellationTokenSource.CreateLinkedTokenSource(lost.Token))
             {
                 limit.CancelAfter(_options.ResponseTimeout);
@@ -163,11 +165,14 @@ public sealed partial class GatewayLink : IAsyncDisposable
             LogLost(address.ToString());
             SetTrouble($"the link to {address} was lost", wrongCounterpart: false);
         }
-        catch (Exception e) when (!_stop.IsCancellationRequested)
+        catch (Exception e) when (e is not OutOfMemoryException)
         {
-            LogFailed(address.ToString(), e.Message);
-            SetTrouble($"the connection to {address} failed ({e.Message})", wrongCounterpart: false);
-            await Task.Delay(_options.RetryPeriod, _time, _stop.Token).ConfigureAwait(false);
+            // While stopping, Orleans wraps the cancellation in exceptions of its own; there is nothing to say then.
+            if (!_stop.IsCancellationRequested)
+            {
+                LogFailed(address.ToString(), e.Message);
+                SetTrouble($"the connection to {address} failed ({e.Message})", wrongCounterpart: false);
+            }
         }
         finally
         {
@@ -266,12 +271,6 @@ public sealed partial class GatewayLink : IAsyncDisposable
                 }
             }));
         return builder.Build();
-    }
-
-    private static async Task<IPEndPoint> ResolveAsync(GatewayAddress address)
-    {
-        var addresses = await Dns.GetHostAddressesAsync(address.Host).ConfigureAwait(false);
-        return new(addresses[0], address.Port);
     }
 
     private async Task CloseAsync(IHost host)

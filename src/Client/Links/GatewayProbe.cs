@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Net;
 using System.Net.Sockets;
 using Quicksilver.Contracts;
 
@@ -23,7 +24,8 @@ public enum ProbeResult
 /// <summary>Answer of a probe.</summary>
 /// <param name="Hello">What the gateway says of itself; null unless the result is Quicksilver.</param>
 /// <param name="Detail">For people.</param>
-public sealed record Probe(ProbeResult Result, GatewayHello? Hello, string Detail);
+/// <param name="Endpoint">The address that answered, one of those the name stands for; null unless the result is Quicksilver.</param>
+public sealed record Probe(ProbeResult Result, GatewayHello? Hello, string Detail, IPEndPoint? Endpoint = null);
 
 /// <summary>
 /// Asks a gateway who it is, before any Orleans client is made: only this gives a clear answer for a mistyped port, a wrong
@@ -45,7 +47,8 @@ public static class GatewayProbe
 
             // The line ends make text protocols answer at once instead of waiting for more.
             await stream.WriteAsync((byte[])[.. GatewayHello.Request, .. "\r\n\r\n"u8], linked.Token).ConfigureAwait(false);
-            return await ReadAnswerAsync(stream, linked.Token).ConfigureAwait(false);
+            var answer = await ReadAnswerAsync(stream, linked.Token).ConfigureAwait(false);
+            return answer with { Endpoint = (IPEndPoint?)client.Client.RemoteEndPoint };
         }
         catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
         {

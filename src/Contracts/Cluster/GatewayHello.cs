@@ -7,12 +7,12 @@ namespace Quicksilver.Contracts;
 /// <summary>
 /// What a gateway says of itself before any Orleans traffic: an Orleans client must know the cluster id before it can connect,
 /// and a person who mistyped a port should hear "not a Quicksilver gateway" and not a time-out. The asker sends
-/// <see cref="Request"/> on a new connection, the gateway answers with this block and closes. No Orleans connection begins
-/// with these bytes, because it begins with a small length.
+/// <see cref="Request"/> on a new connection, the gateway answers with this block, and the asker closes. No Orleans connection
+/// begins with these bytes, because it begins with a small length.
 /// </summary>
 /// <param name="OrleansClusterId">Orleans cluster id to connect with.</param>
 /// <param name="OrleansServiceId">Orleans service id to connect with.</param>
-/// <param name="Gateways">Gateways of all nodes of this cluster, <c>host:port</c>, this one first.</param>
+/// <param name="Gateways">Gateways of the cluster, <c>host:port</c>, this one first; others may be missing.</param>
 public sealed record GatewayHello(
     string OrleansClusterId, string OrleansServiceId, NodeId Node, RegionName Region, NodeRole Role, IReadOnlyList<string> Gateways)
 {

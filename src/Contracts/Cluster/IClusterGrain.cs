@@ -42,9 +42,9 @@ public sealed record ChildStatus(
 /// <param name="Gateway">Orleans gateway of the node, <c>host:port</c>.</param>
 /// <param name="Position">Position of its current View.</param>
 /// <param name="Chain">Chain hash of the log at that position.</param>
-/// <param name="LagRevisions">Revisions its source had that it has not; 0 for the leader. Null where its source has not been heard.</param>
+/// <param name="LagRevisions">Revisions its source had that it has not; 0 for hub nodes. Null where its source has not been heard.</param>
 /// <param name="Lag">How long ago, by the node's monotonic clock, its View was known to be the source's newest. Null as above.</param>
-/// <param name="State">What the node is doing, one word or a short sentence: <c>serving</c>, <c>pulling</c>, <c>stopped: ...</c>.</param>
+/// <param name="State">What the node is doing, one word or a short sentence: <c>leading</c>, <c>following</c>, <c>pulling</c>, <c>stopped (Diverged): ...</c>.</param>
 /// <param name="Upstreams">Gateways it pulls from; empty for the hub.</param>
 /// <param name="FullCopies">How often this data directory was filled by a full copy since it was made.</param>
 [GenerateSerializer, Immutable, Alias("qs.NodeStatus")]

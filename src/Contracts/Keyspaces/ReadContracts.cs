@@ -51,6 +51,9 @@ public enum ReadStatus : byte
 
     /// <summary>Too many reads wait already.</summary>
     Overloaded = 7,
+
+    /// <summary>What was asked for is damaged on this node's disk; it is not served.</summary>
+    Damaged = 8,
 }
 
 /// <summary>A multi-read of one keyspace: all keys from one View.</summary>

@@ -22,7 +22,7 @@ public sealed class NodeGrain(NodeContext node, INodeMonitor monitor, PinnedView
     /// <inheritdoc/>
     public async Task<StateHashAnswer> StateHash(long pin, Revision at, CancellationToken cancellation)
     {
-        if (!await node.Store.Waiters.WaitAsync(at, CatchUp, time, cancellation))
+        if (await node.Store.Waiters.WaitAsync(at, CatchUp, time, cancellation) != WaitResult.Reached)
         {
             return Problem($"The node is at revision {node.Store.Progress.Position.Revision} and did not reach {at} within {CatchUp.TotalSeconds} s.");
         }

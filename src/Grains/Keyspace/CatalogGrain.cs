@@ -11,18 +11,23 @@ namespace Quicksilver.Grains;
 public sealed class CatalogGrain(NodeContext node, ReadGate reads, CommitGate commits) : Grain, ICatalogGrain
 {
     /// <inheritdoc/>
-    public ValueTask<ResolveAnswer> Resolve(KeyspaceName name, ReadRequirement requirement, CancellationToken cancellation) => reads.AnswerAsync(
-        requirement,
-        view => view.FindKeyspace(name) is { } keyspace
-            ? new ResolveAnswer(ReadStatus.Ok, node.Answer(view.Progress), keyspace, null)
-            : new(ReadStatus.KeyspaceNotFound, node.Answer(view.Progress), null, null),
-        (hub, stop) => hub.GetGrain<ICatalogGrain>(0).Resolve(name, requirement, stop),
-        static (status, context, problem) => new(status, context, null, problem),
-        cancellation);
+    public async ValueTask<ResolveAnswer> Resolve(KeyspaceName name, ReadRequirement requirement, CancellationToken cancellation) =>
+        !KeyspaceName.TryParse(name.Value, out _)
+            ? new(ReadStatus.Invalid, node.Answer(node.Store.Progress), null, "The name is no name of a keyspace.")
+            : await reads.AnswerAsync(
+                requirement,
+                view => view.FindKeyspace(name) is { } keyspace
+                    ? new ResolveAnswer(ReadStatus.Ok, node.Answer(view.Progress), keyspace, null)
+                    : new(ReadStatus.KeyspaceNotFound, node.Answer(view.Progress), null, null),
+                (hub, stop) => hub.GetGrain<ICatalogGrain>(0).Resolve(name, requirement, stop),
+                static (status, context, problem) => new(status, context, null, problem),
+                cancellation);
 
     /// <inheritdoc/>
     public async ValueTask<ListKeyspacesAnswer> List(ListKeyspacesRequest request, CancellationToken cancellation) =>
-        request.Limit is < 1 or > Limits.MaxScanRows
+        request.After is { } after && !KeyspaceName.TryParse(after.Value, out _)
+            ? new(ReadStatus.Invalid, node.Answer(node.Store.Progress), [], false, "The name to list after is no name of a keyspace.")
+            : request.Limit is < 1 or > Limits.MaxScanRows
             ? new(ReadStatus.Invalid, node.Answer(node.Store.Progress), [], false, $"The page limit is {request.Limit}; it must be 1 to {Limits.MaxScanRows}.")
             : await reads.AnswerAsync(
                 request.Requirement,

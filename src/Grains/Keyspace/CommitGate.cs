@@ -20,7 +20,10 @@ public sealed class CommitGate(NodeContext node, ICommitPath path)
         }
         catch (MalformedDataException e)
         {
-            return new([CommitOutcome.Invalid(e.Message)], node.Answer(node.Store.Progress));
+            // The number of commands may be all that can be read. One answer for each, or the caller could not tell them apart.
+            var refused = new CommitOutcome[Math.Max(1, CommandBatch.ReadCount(request.Commands))];
+            Array.Fill(refused, CommitOutcome.Invalid(e.Message));
+            return new(refused, node.Answer(node.Store.Progress));
         }
 
         var outcomes = new CommitOutcome[commands.Length];

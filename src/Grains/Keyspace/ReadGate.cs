@@ -43,10 +43,7 @@ public sealed class ReadGate(NodeContext node, IHubReads hub, ReadGateOptions op
         var admission = await AdmitAsync(requirement, cancellation);
         if (admission.View is { } view)
         {
-            using (view)
-            {
-                return read(view);
-            }
+            return Read(view, read, refuse);
         }
 
         if (admission.AskHub && await ForwardAsync(forward, cancellation) is { } answer)
@@ -54,30 +51,45 @@ public sealed class ReadGate(NodeContext node, IHubReads hub, ReadGateOptions op
             return answer;
         }
 
-        if (admission.Status == ReadStatus.NotYet && requirement.AllowStaleWhenCutOff)
+        if (admission.Status == ReadStatus.NotYet && requirement is { AllowStaleWhenCutOff: true, Consistency: ReadConsistency.Session })
         {
-            using var stale = node.Store.AcquireView();
-            return read(stale);
+            return Read(node.Store.AcquireView(), read, refuse);
         }
 
         return refuse(admission.Status, node.Answer(node.Store.Progress), null);
+    }
+
+    private TAnswer Read<TAnswer>(View view, Func<View, TAnswer> read, Func<ReadStatus, AnswerContext, string?, TAnswer> refuse)
+    {
+        using (view)
+        {
+            try
+            {
+                return read(view);
+            }
+            catch (StorageException e)
+            {
+                // Said as an answer: as an exception it would look like a lost call, and be tried again until the deadline.
+                return refuse(ReadStatus.Damaged, node.Answer(view.Progress), e.Message);
+            }
+        }
     }
 
     /// <summary>The position asked for is of another cluster or history: what to say, or null.</summary>
     private string? Foreign(in ReadRequirement requirement)
     {
         var progress = node.Store.Progress;
-        if (progress.Cluster.IsNone || requirement.Cluster.IsNone)
+        if (progress.Cluster.IsNone)
         {
             return null;
         }
 
-        if (requirement.Cluster != progress.Cluster)
+        if (!requirement.Cluster.IsNone && requirement.Cluster != progress.Cluster)
         {
             return $"The session belongs to cluster {requirement.Cluster}, this node to {progress.Cluster}.";
         }
 
-        return requirement.AtLeast.Revision != Revision.None
+        return requirement.Consistency == ReadConsistency.Session && requirement.AtLeast.Revision != Revision.None
             && (requirement.AtLeast.History != progress.Position.History || requirement.AtLeast.Log != progress.Position.Log)
             ? $"The session has seen history {requirement.AtLeast.History}, this node is in {progress.Position.History}."
             : null;
@@ -111,9 +123,12 @@ public sealed class ReadGate(NodeContext node, IHubReads hub, ReadGateOptions op
             : new(ReadStatus.Unavailable, null, false);
 
     private async ValueTask<Admission> AdmitAfterWaitAsync(Revision revision, CancellationToken cancellation) =>
-        await node.Store.Waiters.WaitAsync(revision, options.MaxWait, time, cancellation)
-            ? new(ReadStatus.Ok, node.Store.AcquireView(), false)
-            : new(ReadStatus.NotYet, null, AskHub: node.Role != NodeRole.Hub);
+        await node.Store.Waiters.WaitAsync(revision, options.MaxWait, time, cancellation) switch
+        {
+            WaitResult.Reached => new(ReadStatus.Ok, node.Store.AcquireView(), false),
+            WaitResult.Full => new(ReadStatus.Overloaded, null, AskHub: false),
+            _ => new(ReadStatus.NotYet, null, AskHub: node.Role != NodeRole.Hub),
+        };
 
     private async ValueTask<TAnswer?> ForwardAsync<TAnswer>(
         Func<IGrainFactory, CancellationToken, ValueTask<TAnswer>> forward, CancellationToken cancellation)

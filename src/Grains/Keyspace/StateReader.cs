@@ -4,7 +4,7 @@ using Quicksilver.Storage;
 
 namespace Quicksilver.Grains;
 
-/// <summary>Reads a View into the packed blocks of answers. Every answer stays within <see cref="Limits.MaxBatchBytes"/> and one row.</summary>
+/// <summary>Reads a View into the packed blocks of answers. Every answer stays within its budget and one row.</summary>
 internal static class StateReader
 {
     /// <summary>Rows of a multi-read; what does not fit the budget is marked to be asked for again, but the first row always fits.</summary>
@@ -27,7 +27,7 @@ internal static class StateReader
             left -= get.Count;
             get.Execute(view);
             found += Pack(get, rows, found > 0);
-            if (rows.Length > Limits.MaxBatchBytes)
+            if (rows.Length > Limits.MaxRowsBytes)
             {
                 for (; left > 0; left--)
                 {
@@ -54,7 +54,7 @@ internal static class StateReader
             {
                 ReadBlocks.WriteWithout(rows, RowState.Absent);
             }
-            else if ((hasRow || found > 0) && rows.Length + row.Value.Length + row.Metadata.Length > Limits.MaxBatchBytes)
+            else if ((hasRow || found > 0) && rows.Length + row.Value.Length + row.Metadata.Length > Limits.MaxRowsBytes)
             {
                 ReadBlocks.WriteWithout(rows, RowState.AskAgain);
             }

@@ -26,6 +26,11 @@ public static class SettingsReader
         "Hub:Members", "Upstreams", "Membership:Directory", "Limits:BlockCacheBytes", "Limits:MaxQueuedCommands", "Limits:MaxWaiters",
     };
 
+    private static readonly HashSet<string> ListKeys = new(StringComparer.OrdinalIgnoreCase) { "Hub:Members", "Upstreams" };
+
+    /// <summary>The regions of the development cluster take the ports after the hub's.</summary>
+    private const int FirstPortMax = 65_533;
+
     private static readonly string[] DevelopmentRegions = ["eu", "us"];
 
     private static readonly HashSet<string> DevelopmentKeys = new(StringComparer.OrdinalIgnoreCase)
@@ -49,7 +54,13 @@ public static class SettingsReader
             }
         }
 
-        if (keys.TrueForAll(key => DevelopmentKeys.Contains(key.Key)))
+        var isDevelopment = keys.TrueForAll(key => DevelopmentKeys.Contains(key.Key));
+        if (!isDevelopment && keys.Find(key => DevelopmentKeys.Contains(key.Key)) is { Key: { } mixed, Value: var mixedValue })
+        {
+            throw new ConfigurationException($"{SectionName}:{mixed}", mixedValue, "it belongs to the development cluster, and other settings describe a node. Remove one or the other.");
+        }
+
+        if (isDevelopment)
         {
             if (!string.IsNullOrEmpty(environment) && !environment.Equals("Development", StringComparison.OrdinalIgnoreCase))
             {
@@ -63,7 +74,7 @@ public static class SettingsReader
     }
 
     private static bool IsKnown(string key) => NodeKeys.Contains(key) || DevelopmentKeys.Contains(key)
-        || NodeKeys.Contains(WithoutIndex(key) is "Hub:Members" or "Upstreams" ? WithoutIndex(key) : "");
+        || ListKeys.Contains(WithoutIndex(key));
 
     private static string WithoutIndex(string key)
     {
@@ -112,9 +123,14 @@ public static class SettingsReader
             throw new ConfigurationException($"{SectionName}:DataDirectory", section["DataDirectory"], "give the node a directory of its own on a local disk.");
         }
 
+        if (role == NodeRole.Replica && region.Value == "hub")
+        {
+            throw new ConfigurationException($"{SectionName}:Region", regionText, "it is the name of the hub's own region. Give the replica's region another name.");
+        }
+
         var address = Address(section);
-        var ports = new NodePorts(
-            Port(section, "Ports:Gateway", 30000), Port(section, "Ports:Silo", 11111), Port(section, "Ports:Http", 8080));
+        var ports = Distinct(
+            new NodePorts(Port(section, "Ports:Gateway", 30000), Port(section, "Ports:Silo", 11111), Port(section, "Ports:Http", 8080)));
         var settings = new NodeSettings
         {
             Role = role,
@@ -130,6 +146,16 @@ public static class SettingsReader
             MaxQueuedCommands = (int)Number(section, "Limits:MaxQueuedCommands", 65_536, 1, 10_000_000),
             MaxWaiters = (int)Number(section, "Limits:MaxWaiters", 10_000, 1, 10_000_000),
         };
+        if (settings.HubMembers.FirstOrDefault(member => member.Node == node) is { } self && !IPAddress.IsLoopback(self.Endpoint.Address) && !Flag(section, "AllowInsecure"))
+        {
+            throw new ConfigurationException($"{SectionName}:Hub:Members", $"{self.Node}={self.Endpoint}", "Raft connections are not encrypted, so only loopback is served. Use 127.0.0.1, or set AllowInsecure to true where the network is trusted.");
+        }
+
+        if (settings.MembershipDirectory is not null && string.IsNullOrWhiteSpace(settings.MembershipDirectory))
+        {
+            throw new ConfigurationException($"{SectionName}:Membership:Directory", settings.MembershipDirectory, "name a directory, or remove the setting.");
+        }
+
         if (settings.HubMembers.Count > 1 && settings.MembershipDirectory is null)
         {
             throw new ConfigurationException($"{SectionName}:Membership:Directory", null, "the silos of a cluster of several nodes must share a membership table. Name a directory that all of them can write.");
@@ -146,7 +172,13 @@ public static class SettingsReader
             throw new ConfigurationException($"{SectionName}:Address", text, "use an IP address of this machine.");
         }
 
-        if (!IPAddress.IsLoopback(address) && !Flag(section, "AllowInsecure"))
+        if (address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any))
+        {
+            throw new ConfigurationException($"{SectionName}:Address", text, "other nodes are told this address, so it must be one of this machine and not 'any'.");
+        }
+
+        var allowInsecure = Flag(section, "AllowInsecure");
+        if (!IPAddress.IsLoopback(address) && !allowInsecure)
         {
             throw new ConfigurationException($"{SectionName}:Address", text, "connections are not encrypted, so only loopback is served. Use 127.0.0.1, or set AllowInsecure to true where the network is trusted.");
         }
@@ -210,6 +242,11 @@ public static class SettingsReader
     private static List<string> List(IConfigurationSection section, string key)
     {
         var list = section.GetSection(key);
+        if (list.Value is not null && list.GetChildren().Any())
+        {
+            throw new ConfigurationException($"{SectionName}:{key}", list.Value, "it is given both as one value and as numbered values. Use one form.");
+        }
+
         return list.Value is { } text
             ? [.. text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)]
             : [.. list.GetChildren().Select(child => child.Value ?? "")];
@@ -222,7 +259,12 @@ public static class SettingsReader
         var text => throw new ConfigurationException($"{SectionName}:{key}", text, "use true or false."),
     };
 
-    private static int Port(IConfigurationSection section, string key, int fallback) => (int)Number(section, key, fallback, 1, 65_535);
+    private static NodePorts Distinct(NodePorts ports) =>
+        ports.Gateway != ports.Silo && ports.Gateway != ports.Http && ports.Silo != ports.Http
+            ? ports
+            : throw new ConfigurationException($"{SectionName}:Ports", $"Gateway {ports.Gateway}, Silo {ports.Silo}, Http {ports.Http}", "each needs a port of its own.");
+
+    private static int Port(IConfigurationSection section, string key, int fallback, int max = 65_535) => (int)Number(section, key, fallback, 1, max);
 
     private static long Number(IConfigurationSection section, string key, long fallback, long min, long max)
     {
@@ -241,9 +283,9 @@ public static class SettingsReader
     private static List<NodeSettings> Development(IConfigurationSection section)
     {
         var data = section["Development:DataDirectory"] ?? ".quicksilver";
-        var gateway = Port(section, "Development:GatewayPort", 30000);
-        var http = Port(section, "Development:HttpPort", 8080);
-        var silo = Port(section, "Development:SiloPort", 31000);
+        var gateway = Port(section, "Development:GatewayPort", 30000, FirstPortMax);
+        var http = Port(section, "Development:HttpPort", 8080, FirstPortMax);
+        var silo = Port(section, "Development:SiloPort", 31000, FirstPortMax);
         var raft = Port(section, "Development:RaftPort", 32000);
         var hub = new NodeSettings
         {

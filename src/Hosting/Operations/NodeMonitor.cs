@@ -69,7 +69,8 @@ internal sealed class NodeMonitor(NodeContext node, LogSource source, Sequencer?
                 return failure.Message;
             }
 
-            return node.Store.Progress.Cluster.IsNone ? "the node has no data yet" : null;
+            // A replica that is level with a hub that has nothing yet has all there is.
+            return node.Store.Progress.Cluster.IsNone && (node.Role == NodeRole.Hub || node.Clock.Age is null) ? "the node has no data yet" : null;
         }
     }
 

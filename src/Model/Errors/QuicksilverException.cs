@@ -52,6 +52,9 @@ public enum QuicksilverErrorCode
 
     /// <summary>The deadline of the call passed. For a write see <see cref="QuicksilverException.Outcome"/>.</summary>
     DeadlineExceeded = 11,
+
+    /// <summary>What was asked for is damaged on the disk of the node that was asked. Another node may have it.</summary>
+    Damaged = 12,
 }
 
 /// <summary>

@@ -24,6 +24,20 @@ public static class CommandBatch
         return new(writer.WrittenMemory);
     }
 
+    /// <summary>How many commands a block says it has, 0 where not even that can be read or it is over the limit.</summary>
+    public static int ReadCount(Payload block)
+    {
+        try
+        {
+            var reader = new ByteReader(block.Span);
+            return reader.ReadCount(Limits.MaxCommandsPerBatch, "the number of commands");
+        }
+        catch (MalformedDataException)
+        {
+            return 0;
+        }
+    }
+
     /// <summary>
     /// The commands of a block, as slices of it. Throws <see cref="MalformedDataException"/> where the block is damaged, has
     /// more than <see cref="Limits.MaxCommandsPerBatch"/> commands, or one over <see cref="Limits.MaxTransactionBytes"/>.

@@ -41,6 +41,9 @@ public enum StopReason
 
     /// <summary>This replica's disk failed.</summary>
     StorageFailed = 5,
+
+    /// <summary>A fault of the program.</summary>
+    InternalError = 6,
 }
 
 /// <summary>What happens to a <see cref="Progress"/>. Answers carry the attempt they belong to; those of earlier ones are ignored.</summary>
@@ -55,7 +58,8 @@ public abstract record ProgressEvent
 
     public sealed record Opened(long Attempt, OpenPullAnswer Answer) : ProgressEvent;
 
-    public sealed record PageArrived(long Attempt, long Number, LogPage Page) : ProgressEvent;
+    /// <param name="At">When it arrived, by the driver's monotonic clock; handed back with the page.</param>
+    public sealed record PageArrived(long Attempt, long Number, LogPage Page, long At = 0) : ProgressEvent;
 
     /// <summary>A call ended in an exception.</summary>
     public sealed record CallFailed(long Attempt) : ProgressEvent;
@@ -83,7 +87,10 @@ public abstract record ProgressEffect
     /// Check and apply the records of a page; for an empty replica, after making it part of this cluster. Must be answered by
     /// Applied, Refused or ApplyFailed before the next event.
     /// </summary>
-    public sealed record Apply(LogPage Page) : ProgressEffect;
+    public sealed record Apply(LogPage Page, long At) : ProgressEffect;
+
+    /// <summary>A page without records that this replica is level with.</summary>
+    public sealed record Level(LogPage Page, long At) : ProgressEffect;
 
     /// <summary>Let this much time pass, then say WaitOver.</summary>
     public sealed record Wait(long Attempt, TimeSpan Duration) : ProgressEffect;
@@ -119,7 +126,7 @@ public sealed record PullOptions
 /// </summary>
 public sealed class Progress(PullOptions options, Random random)
 {
-    private readonly SortedDictionary<long, LogPage> _arrived = [];
+    private readonly Dictionary<long, (LogPage Page, long At)> _arrived = [];
     private ClusterUuid _cluster;
     private LogPosition _position;
     private ChainHash _chain;
@@ -178,7 +185,7 @@ public sealed class Progress(PullOptions options, Random random)
                 OnOpened(opened.Answer, effects);
                 break;
             case ProgressEvent.PageArrived arrived when arrived.Attempt == _attempt && State == ProgressState.Pulling:
-                _arrived[arrived.Number] = arrived.Page;
+                _arrived[arrived.Number] = (arrived.Page, arrived.At);
                 TakePages(effects);
                 break;
             case ProgressEvent.CallFailed failed when failed.Attempt == _attempt && State is ProgressState.Probing or ProgressState.Pulling:
@@ -245,7 +252,8 @@ public sealed class Progress(PullOptions options, Random random)
                 Source = answer.Source;
                 BackOff($"the source is at revision {answer.Source.Revision}, behind this replica", effects);
                 break;
-            case OpenPullStatus.Unavailable or OpenPullStatus.Unspecified:
+            default:
+                // Not available, or something that only a newer source says.
                 BackOff("the source is not available", effects);
                 break;
         }
@@ -254,8 +262,9 @@ public sealed class Progress(PullOptions options, Random random)
     /// <summary>Takes what has arrived in its turn, up to the first page with records: the rest waits until those are applied.</summary>
     private void TakePages(List<ProgressEffect> effects)
     {
-        while (State == ProgressState.Pulling && _arrived.Remove(_nextPage, out var page))
+        while (State == ProgressState.Pulling && _arrived.Remove(_nextPage, out var next))
         {
+            var (page, at) = next;
             _nextPage++;
             switch (page.Status)
             {
@@ -264,8 +273,12 @@ public sealed class Progress(PullOptions options, Random random)
                 case PageStatus.TooOld:
                     Stop(StopReason.TooOld, $"the source has cut its log up to revision {page.Oldest}, this replica stands at {_position.Revision}");
                     return;
-                case PageStatus.SessionLost or PageStatus.SourceDamaged or PageStatus.Unspecified:
-                    BackOff(page.Status == PageStatus.SourceDamaged ? "the source's log is damaged" : "the source lost the session", effects);
+                case PageStatus.SourceDamaged:
+                    BackOff("the source's log is damaged", effects);
+                    return;
+                default:
+                    // Lost, or something that only a newer source says.
+                    BackOff("the source lost the session", effects);
                     return;
             }
 
@@ -293,11 +306,13 @@ public sealed class Progress(PullOptions options, Random random)
             Ask(effects);
             if (page.To > page.From)
             {
-                effects.Add(new ProgressEffect.Apply(page));
+                effects.Add(new ProgressEffect.Apply(page, at));
                 return;
             }
 
             _failures = 0;
+            Trouble = null;
+            effects.Add(new ProgressEffect.Level(page, at));
         }
     }
 

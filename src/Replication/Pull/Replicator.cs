@@ -92,6 +92,12 @@ public sealed partial class Replicator : IAsyncDisposable
         {
             // Stopped in order.
         }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            // A fault of this code: it must be seen, and reads must go on.
+            LogFailed(e);
+            Volatile.Write(ref _status, Status with { State = ProgressState.Stopped, StopReason = StopReason.InternalError, Trouble = e.Message });
+        }
 
         await links.ConfigureAwait(false);
     }
@@ -108,10 +114,13 @@ public sealed partial class Replicator : IAsyncDisposable
                 return null;
             case ProgressEffect.Next next:
                 _ = CallAsync(next.Attempt, async (source, cancellation) => new ProgressEvent.PageArrived(
-                    next.Attempt, next.Request.Number, await source.NextAsync(next.Request, cancellation).ConfigureAwait(false)));
+                    next.Attempt, next.Request.Number, await source.NextAsync(next.Request, cancellation).ConfigureAwait(false), _time.GetTimestamp()));
                 return null;
             case ProgressEffect.Apply apply:
-                return Apply(apply.Page);
+                return Apply(apply.Page, apply.At);
+            case ProgressEffect.Level level:
+                _clock.Applied(level.Page, level.At);
+                return null;
             case ProgressEffect.Wait wait:
                 _ = WaitAsync(wait);
                 return null;
@@ -120,14 +129,14 @@ public sealed partial class Replicator : IAsyncDisposable
         }
     }
 
-    private ProgressEvent Apply(LogPage page)
+    private ProgressEvent Apply(LogPage page, long at)
     {
         try
         {
             var progress = _applier.Apply(page);
             _appliedPages++;
             _appliedRecords += page.To.Value - page.From.Value;
-            _clock.Check();
+            _clock.Applied(page, at);
             return new ProgressEvent.Applied(progress.Position, progress.Chain);
         }
         catch (MalformedDataException e)
@@ -158,10 +167,10 @@ public sealed partial class Replicator : IAsyncDisposable
             switch (answered)
             {
                 case ProgressEvent.Opened { Answer.Status: OpenPullStatus.Open } opened:
-                    _clock.Hear(opened.Answer);
+                    _clock.Hear(opened.Answer.LogTime, opened.Answer.Source.Revision, _time.GetTimestamp());
                     break;
                 case ProgressEvent.PageArrived { Page.Status: PageStatus.Ok } arrived:
-                    _clock.Hear(arrived.Page);
+                    _clock.Hear(arrived.Page.LogTime, arrived.Page.Source.Revision, arrived.At);
                     break;
             }
 
@@ -247,6 +256,9 @@ public sealed partial class Replicator : IAsyncDisposable
 
     [LoggerMessage(4, LogLevel.Error, "The store failed while a page was applied.")]
     private partial void LogStorageFailed(Exception e);
+
+    [LoggerMessage(6, LogLevel.Error, "Replication failed and does not go on until this node is started again. Reads go on from the last state.")]
+    private partial void LogFailed(Exception e);
 
     [LoggerMessage(5, LogLevel.Debug, "A call to the source {Gateway} failed: {Why}")]
     private partial void LogCallFailed(string gateway, string why);

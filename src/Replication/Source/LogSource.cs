@@ -29,9 +29,13 @@ public sealed record PullChild(NodeId Node, RegionName Region, string Gateway, R
 public sealed class LogSource(NodeId self, NodeStore store, ILogClock clock, LogSourceOptions options, TimeProvider time) : ILogSource, IDisposable
 {
     private readonly CancellationTokenSource _stop = new();
+    private const int MaxGatewayLength = 512;
+
     private readonly Lock _gate = new();
     private readonly Dictionary<NodeId, PullSession> _sessions = [];
-    private long _lastSession;
+
+    // A source that restarts must not give out the numbers of its last life: a late request would take another child's turn.
+    private long _lastSession = time.GetUtcNow().UtcTicks;
 
     /// <summary>Children with an open session.</summary>
     public IReadOnlyList<PullChild> Children
@@ -51,6 +55,11 @@ public sealed class LogSource(NodeId self, NodeStore store, ILogClock clock, Log
     {
         using var view = store.AcquireView();
         var progress = view.Progress;
+        if (!NodeId.TryParse(request.Child.Value, out _) || !RegionName.TryParse(request.Region.Value, out _) || request.Gateway is not { Length: <= MaxGatewayLength })
+        {
+            return new(new OpenPullAnswer(OpenPullStatus.Unavailable, 0, progress.Cluster, progress.Position, progress.Oldest, clock.Now));
+        }
+
         var (status, chain) = Judge(view, request);
         long session = 0;
         if (status == OpenPullStatus.Open)
@@ -135,7 +144,7 @@ public sealed class LogSource(NodeId self, NodeStore store, ILogClock clock, Log
             session.Touch(request.Applied, time.GetTimestamp());
             var wait = (request.MaxWait < options.MaxWait ? request.MaxWait : options.MaxWait) - time.GetElapsedTime(arrived);
             using var bound = CancellationTokenSource.CreateLinkedTokenSource(cancellation, _stop.Token);
-            await store.Waiters.WaitAsync(session.Cursor, wait, time, bound.Token).ConfigureAwait(false);
+            await store.Polls.WaitAsync(session.Cursor, wait, time, bound.Token).ConfigureAwait(false);
 
             // Off the caller's scheduler: the page comes from disk.
             var page = await Task.Run(() => ReadPage(session, Math.Clamp(request.MaxBytes, 1, options.MaxPageBytes)), cancellation).ConfigureAwait(false);

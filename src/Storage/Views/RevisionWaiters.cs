@@ -2,8 +2,23 @@ using Quicksilver.Model;
 
 namespace Quicksilver.Storage;
 
+/// <summary>How a wait for a revision ended.</summary>
+public enum WaitResult
+{
+    Unspecified = 0,
+
+    /// <summary>The revision, or a later one, is published.</summary>
+    Reached = 1,
+
+    /// <summary>The time passed first.</summary>
+    TimedOut = 2,
+
+    /// <summary>The room is full; there was no wait.</summary>
+    Full = 3,
+}
+
 /// <summary>
-/// The one room of a node in which reads and long polls wait for a revision. Bounded: beyond its capacity nobody is let in.
+/// A room in which reads, or long polls, wait for a revision. Bounded: beyond its capacity nobody is let in.
 /// </summary>
 public sealed class RevisionWaiters(int capacity)
 {
@@ -16,19 +31,18 @@ public sealed class RevisionWaiters(int capacity)
     public int Inside => Volatile.Read(ref _inside);
 
     /// <summary>
-    /// Completes with true when <paramref name="revision"/> or a later one is published, with false when
-    /// <paramref name="timeout"/> passes first or the room is full.
+    /// Waits until <paramref name="revision"/> or a later one is published, for at most <paramref name="timeout"/>.
     /// </summary>
-    public async ValueTask<bool> WaitAsync(Revision revision, TimeSpan timeout, TimeProvider time, CancellationToken cancellation)
+    public async ValueTask<WaitResult> WaitAsync(Revision revision, TimeSpan timeout, TimeProvider time, CancellationToken cancellation)
     {
         if (Volatile.Read(ref _published) >= revision.Value)
         {
-            return true;
+            return WaitResult.Reached;
         }
 
         if (timeout <= TimeSpan.Zero)
         {
-            return false;
+            return WaitResult.TimedOut;
         }
 
         TaskCompletionSource waiter;
@@ -36,12 +50,12 @@ public sealed class RevisionWaiters(int capacity)
         {
             if (_published >= revision.Value)
             {
-                return true;
+                return WaitResult.Reached;
             }
 
             if (_inside >= capacity)
             {
-                return false;
+                return WaitResult.Full;
             }
 
             _inside++;
@@ -52,11 +66,11 @@ public sealed class RevisionWaiters(int capacity)
         try
         {
             await waiter.Task.WaitAsync(timeout, time, cancellation).ConfigureAwait(false);
-            return true;
+            return WaitResult.Reached;
         }
         catch (TimeoutException)
         {
-            return false;
+            return WaitResult.TimedOut;
         }
         finally
         {

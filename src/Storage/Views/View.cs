@@ -60,7 +60,7 @@ public sealed class View : IDisposable
         Span<byte> key = stackalloc byte[5];
         StorageKeys.WriteKeyspaceState(key, keyspace);
         using var pinned = Pinned.Get(_database, ReadOptions, ColumnFamily.Meta, key);
-        return pinned.Found ? KeyspaceState.Read(keyspace, pinned.Bytes) : null;
+        return pinned.Found ? Undamaged.Read(pinned.Bytes, bytes => KeyspaceState.Read(keyspace, bytes), $"the state of keyspace {keyspace}") : null;
     }
 
     /// <summary>The keyspace of a name, or null where there is none.</summary>
@@ -74,7 +74,7 @@ public sealed class View : IDisposable
             return null;
         }
 
-        var (id, settings, createdAt) = CatalogRow.Read(row.Row.Value);
+        var (id, settings, createdAt) = Undamaged.Read(row.Row.Value, CatalogRow.Read, $"the catalog row of '{name}'");
         return new(id, name, settings, createdAt);
     }
 
@@ -94,7 +94,7 @@ public sealed class View : IDisposable
         Span<byte> key = stackalloc byte[StorageKeys.RevisionBytes];
         StorageKeys.WriteRevision(key, revision);
         using var pinned = Pinned.Get(_database, ReadOptions, ColumnFamily.Log, key);
-        return pinned.Found && revision < Position.Revision ? RecordView.Parse(pinned.Bytes).LogChain : null;
+        return pinned.Found && revision < Position.Revision ? Undamaged.Read(pinned.Bytes, static bytes => RecordView.Parse(bytes).LogChain, $"revision {revision}") : null;
     }
 
     /// <summary>Takes part in the View; false when it is already gone.</summary>
