@@ -1,0 +1,222 @@
+using System.Text;
+using Quicksilver.Model;
+using Quicksilver.Testing;
+
+namespace Quicksilver.Storage.Tests;
+
+/// <summary>
+/// Goal: what is on disk keeps its bytes for ever, and a changed record is noticed. Method: golden files of every format, read
+/// back; each single change of a record's bits.
+/// </summary>
+public sealed class FormatTests
+{
+    private static readonly RecordHeader Header = new(
+        new(0x0102030405060708), new(1_700_000_000_000), new(0x11121314), new(0x2122232425262728),
+        new(new(1_700_000_000_001), 0x3132333435363738, 0x4142434445464748), new(0x5152535455565758, 0x6162636465666768));
+
+    private static readonly ChainHash LogChain = new(1, 2);
+    private static readonly ChainHash KeyspaceChain = new(3, 4);
+
+    private static byte[] Write(Action<ByteWriter> write)
+    {
+        var writer = new ByteWriter();
+        write(writer);
+        return writer.ToArray();
+    }
+
+    private static byte[] Mutations => Write(writer =>
+    {
+        writer.WriteVarint(3);
+        MutationFormat.Write(writer, MutationKind.Put, "key"u8, "meta"u8, "value"u8);
+        MutationFormat.Write(writer, MutationKind.Put, "empty"u8, default, default);
+        MutationFormat.Write(writer, MutationKind.Delete, "gone"u8, default, default);
+    });
+
+    private static byte[] Record(ReadOnlySpan<byte> principal)
+    {
+        var (log, keyspace) = (LogChain, KeyspaceChain);
+        var writer = new ByteWriter();
+        RecordFormat.Write(writer, Header, principal, Mutations, ref log, ref keyspace);
+        Assert.Equal(RecordFormat.SizeOf(principal, Mutations), writer.Length);
+        return writer.ToArray();
+    }
+
+    [Theory]
+    [InlineData("record", "")]
+    [InlineData("record-with-principal", "ops@example.org")]
+    public void The_bytes_of_a_record_are_those_of_the_golden_file(string file, string principal)
+    {
+        var golden = Golden.Check(file, Record(Encoding.UTF8.GetBytes(principal)));
+        var record = RecordView.Parse(golden);
+        Assert.Equal(Header, record.Header);
+        Assert.Equal(principal, Encoding.UTF8.GetString(record.Principal));
+        Assert.Equal(Mutations, record.MutationBytes);
+        Assert.Equal(LogChain.Append(record.ComputeDigest()), record.LogChain);
+        Assert.Equal(KeyspaceChain.Append(record.ComputeDigest()), record.KeyspaceChain);
+        var reader = new ByteReader(record.MutationBytes);
+        Assert.Equal(3, reader.ReadCount(10, "the number of mutations"));
+        var put = MutationFormat.Read(ref reader);
+        Assert.Equal(MutationKind.Put, put.Kind);
+        Assert.Equal("key"u8, put.Key);
+        Assert.Equal("meta"u8, put.Metadata);
+        Assert.Equal("value"u8, put.Value);
+        Assert.True(MutationFormat.Read(ref reader) is { Kind: MutationKind.Put, Value.IsEmpty: true, Metadata.IsEmpty: true });
+        Assert.Equal(MutationKind.Delete, MutationFormat.Read(ref reader).Kind);
+        reader.ExpectEnd();
+    }
+
+    [Fact]
+    public void The_bytes_of_a_dropped_keyspace_are_those_of_the_golden_file()
+    {
+        var golden = Golden.Check("mutation-drop-keyspace", Write(writer => MutationFormat.WriteDropKeyspace(writer, new(0x01020304))));
+        var reader = new ByteReader(golden);
+        var mutation = MutationFormat.Read(ref reader);
+        Assert.Equal((MutationKind.DropKeyspace, new KeyspaceId(0x01020304)), (mutation.Kind, mutation.DroppedKeyspace));
+        reader.ExpectEnd();
+    }
+
+    [Theory]
+    [InlineData("data-row", "", "value")]
+    [InlineData("data-row-with-metadata", "meta", "value")]
+    [InlineData("data-row-empty", "", "")]
+    public void The_bytes_of_a_row_are_those_of_the_golden_file(string file, string metadata, string value)
+    {
+        var (m, v) = (Encoding.UTF8.GetBytes(metadata), Encoding.UTF8.GetBytes(value));
+        var golden = Golden.Check(file, Write(writer => DataRow.Write(writer, new(0x0102030405060708), m, v)));
+        Assert.Equal(DataRow.SizeOf(m, v), golden.Length);
+        var row = DataRow.Parse(golden);
+        Assert.Equal(new Revision(0x0102030405060708), row.Revision);
+        Assert.Equal(m, row.Metadata);
+        Assert.Equal(v, row.Value);
+    }
+
+    [Fact]
+    public void A_row_with_an_expiry_of_a_later_build_is_read_and_one_with_unknown_flags_is_not()
+    {
+        var row = DataRow.Parse([1, 2, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 77, (byte)'v']);
+        Assert.Equal(new Revision(9), row.Revision);
+        Assert.Equal("v"u8, row.Value);
+        foreach (var bad in new byte[][] { [1, 4, 0, 0, 0, 0, 0, 0, 0, 9], [2, 0, 0, 0, 0, 0, 0, 0, 0, 9], [1, 1, 0, 0, 0, 0, 0, 0, 0, 9, 0, 5, 1], [1, 0, 0], [] })
+        {
+            Assert.Equal(StorageFault.Corrupt, Assert.Throws<StorageException>(() => { DataRow.Parse(bad); }).Fault);
+        }
+    }
+
+    [Fact]
+    public void The_bytes_of_the_progress_are_those_of_the_golden_file()
+    {
+        var progress = new StoreProgress
+        {
+            Cluster = new(0x0102030405060708, 0x1112131415161718), Position = new(LogId.Main, new(0x21, 0x31), new(0x41)), Chain = new(0x51, 0x61),
+            Oldest = new(0x71), AppliedIndex = new(0x81), LogTime = new(0x91), FeatureLevel = 300, NextKeyspace = new(0xa1), FullCopies = 2,
+        };
+        Assert.Equal(progress, StoreProgress.Read(Golden.Check("progress", Write(progress.Write))));
+    }
+
+    [Fact]
+    public void A_progress_of_another_version_is_foreign_and_a_cut_one_malformed()
+    {
+        var bytes = Write(StoreProgress.Empty.Write);
+        Assert.Equal(StorageFault.Foreign, Assert.Throws<StorageException>(() => StoreProgress.Read([2, .. bytes[1..]])).Fault);
+        for (var length = 0; length < bytes.Length; length++)
+        {
+            Assert.Throws<MalformedDataException>(() => StoreProgress.Read(bytes.AsSpan(0, length)));
+        }
+
+        Assert.Throws<MalformedDataException>(() => StoreProgress.Read([.. bytes, 0]));
+    }
+
+    [Fact]
+    public void The_bytes_of_a_keyspace_state_are_those_of_the_golden_file()
+    {
+        var state = new KeyspaceState(
+            new(7), KeyspaceName.Parse("flags"), new() { ShardCount = 300, SkipUnchanged = true }, new(0x0102030405060708), new(0x1112131415161718), new(0x21, 0x31));
+        Assert.Equal(state, KeyspaceState.Read(new(7), Golden.Check("keyspace-state", Write(state.Write))));
+    }
+
+    [Fact]
+    public void The_bytes_of_a_catalog_row_are_those_of_the_golden_file()
+    {
+        var settings = new KeyspaceSettings { ShardCount = 300, SkipUnchanged = true };
+        var golden = Golden.Check("catalog-row", CatalogRow.Write(new(0x01020304), settings, new(0x1112131415161718)));
+        Assert.Equal((new KeyspaceId(0x01020304), settings, new Revision(0x1112131415161718)), CatalogRow.Read(golden));
+    }
+
+    [Fact]
+    public void The_bytes_of_an_identity_are_those_of_the_golden_file() =>
+        Assert.Equal(NodeId.Parse("eu-0"), Identity.Read(Golden.Check("identity", Identity.Write(NodeId.Parse("eu-0")))));
+
+    [Fact]
+    public void The_first_chain_differs_by_cluster_and_by_history()
+    {
+        var chains = new[]
+        {
+            StoreProgress.FirstChain(new(1, 2), new(3, 4)), StoreProgress.FirstChain(new(1, 3), new(3, 4)), StoreProgress.FirstChain(new(1, 2), new(3, 5)),
+            StoreProgress.FirstChain(new(3, 4), new(1, 2)), StoreProgress.FirstChain(default, default),
+        };
+        Assert.Equal(chains.Length, chains.Distinct().Count());
+    }
+
+    [Fact]
+    public void Every_changed_bit_of_a_record_is_refused_or_breaks_its_chains()
+    {
+        var good = Record("who"u8);
+        for (var at = 0; at < good.Length; at++)
+        {
+            for (var bit = 0; bit < 8; bit++)
+            {
+                var bad = good.ToArray();
+                bad[at] ^= (byte)(1 << bit);
+                Assert.False(Fits(bad), $"Bit {bit} of byte {at} makes no difference.");
+            }
+        }
+
+        Assert.True(Fits(good));
+
+        static bool Fits(byte[] bytes)
+        {
+            try
+            {
+                var record = RecordView.Parse(bytes);
+                var digest = record.ComputeDigest();
+                return record.LogChain == LogChain.Append(digest) && record.KeyspaceChain == KeyspaceChain.Append(digest);
+            }
+            catch (MalformedDataException)
+            {
+                return false;
+            }
+        }
+    }
+
+    [Fact]
+    public void A_record_cut_off_anywhere_or_with_bytes_after_its_end_is_refused()
+    {
+        var good = Record("who"u8);
+        for (var length = 0; length < good.Length; length++)
+        {
+            Assert.Throws<MalformedDataException>(() => { RecordView.Parse(good.AsSpan(0, length)); });
+        }
+
+        Assert.Throws<MalformedDataException>(() => { RecordView.Parse([.. good, 0]); });
+    }
+
+    [Fact]
+    public void Random_records_are_refused_as_malformed()
+    {
+        var random = new Random(1);
+        var good = Record("who"u8);
+        for (var i = 0; i < 20_000; i++)
+        {
+            var bytes = good.ToArray();
+            random.NextBytes(bytes.AsSpan(random.Next(bytes.Length)));
+            try
+            {
+                RecordView.Parse(bytes.AsSpan(0, random.Next(bytes.Length + 1)));
+            }
+            catch (MalformedDataException)
+            {
+                // The one answer to what is not a record.
+            }
+        }
+    }
+}
