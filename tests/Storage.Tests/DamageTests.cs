@@ -188,7 +188,7 @@ public sealed class DamageTests : IDisposable
     {
         var good = Make(flushHalf: false, flushAll: true);
         Assert.True(Files(good, ".sst").Count >= 4);
-        var found = Damage(good, ".sst", 12, Flip);
+        var found = Damage(good, ".sst", 8, Flip);
         Assert.Contains(null, found);
 
         // Nothing may be lost from tables: it is all there, or it is refused.

@@ -60,7 +60,7 @@ public sealed class ModelTests
                 model.AssertSame(hub);
                 Assert.Equal(hashes, hub.Hashes());
             },
-            iter: 100, threads: 1);
+            iter: 40, threads: 1);
 
     private sealed class Model
     {
