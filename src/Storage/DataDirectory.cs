@@ -8,6 +8,10 @@ namespace Quicksilver.Storage;
 /// </summary>
 public sealed class DataDirectory : IDisposable
 {
+    // What the operating system says of a lock that another process holds.
+    private const int WouldBlockLinux = 11;
+    private const int WouldBlockMac = 35;
+
     private readonly FileStream _lock;
 
     private DataDirectory(string path, FileStream @lock) => (Path, _lock) = (path, @lock);
@@ -30,7 +34,7 @@ public sealed class DataDirectory : IDisposable
             return new(path, new FileStream(
                 System.IO.Path.Combine(path, "node.lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, bufferSize: 1));
         }
-        catch (IOException e) when (Directory.Exists(path) && File.Exists(System.IO.Path.Combine(path, "node.lock")))
+        catch (IOException e) when (e.GetType() == typeof(IOException) && e.HResult is WouldBlockLinux or WouldBlockMac)
         {
             throw new StorageException(StorageFault.InUse, $"The data directory '{path}' is in use by another process. Stop that process, or give this node a directory of its own (Quicksilver:DataDirectory).", e);
         }
@@ -64,8 +68,8 @@ internal static class Identity
             throw new StorageException(StorageFault.Foreign, $"The data directory has identity version {version}; this build reads {Version}. Use the build that wrote it.");
         }
 
-        var node = NodeId.Parse(System.Text.Encoding.ASCII.GetString(reader.ReadBytes(64, "the name's length")));
+        var name = System.Text.Encoding.ASCII.GetString(reader.ReadBytes(64, "the name's length"));
         reader.ExpectEnd();
-        return node;
+        return NodeId.TryParse(name, out var node) ? node : throw reader.Malformed("the name of the node is none");
     }
 }

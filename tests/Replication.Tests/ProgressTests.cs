@@ -145,7 +145,7 @@ public sealed class ProgressTests
     [InlineData(ProgressState.Pulling, "open: diverged", ProgressState.Pulling, "")]
     [InlineData(ProgressState.Pulling, "page", ProgressState.Pulling, "Next Apply")]
     [InlineData(ProgressState.Pulling, "late page", ProgressState.Pulling, "")]
-    [InlineData(ProgressState.Pulling, "empty page", ProgressState.Pulling, "Next")]
+    [InlineData(ProgressState.Pulling, "empty page", ProgressState.Pulling, "Next Level")]
     [InlineData(ProgressState.Pulling, "second page", ProgressState.Pulling, "")]
     [InlineData(ProgressState.Pulling, "gap", ProgressState.Waiting, "Wait")]
     [InlineData(ProgressState.Pulling, "late gap", ProgressState.Pulling, "")]

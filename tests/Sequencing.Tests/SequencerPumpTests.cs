@@ -49,7 +49,7 @@ public sealed class SequencerPumpTests
     {
         var pump = new SequencerPump(new(), 42);
         var submissions = new[] { Make(2, mark: 1), Make(1, mark: 2), Make(3, mark: 3) };
-        Assert.All(submissions, submission => Assert.True(pump.TryEnqueue(submission)));
+        Assert.All(submissions, submission => Assert.Null(pump.Enqueue(submission)));
         Assert.Equal((6, 60L), (pump.QueuedCommands, pump.QueuedBytes));
 
         var proposal = pump.MakeEntry(State, new(2_000))!;
@@ -70,7 +70,7 @@ public sealed class SequencerPumpTests
     {
         var pump = new SequencerPump(new(), 42);
         var submission = Make(1);
-        pump.TryEnqueue(submission);
+        pump.Enqueue(submission);
         var proposal = pump.MakeEntry(State, new(2_000))!;
         pump.OnApplied(new(41, proposal.Id.Number), Committed(1));
         pump.OnApplied(new(42, proposal.Id.Number + 1), Committed(1));
@@ -82,12 +82,12 @@ public sealed class SequencerPumpTests
     {
         var pump = new SequencerPump(new(), 42);
         var first = Make(2);
-        pump.TryEnqueue(first);
+        pump.Enqueue(first);
         pump.OnNotProposed(pump.MakeEntry(State, new(1))!.Id);
         AssertAll(first, CommitOutcome.Unavailable);
 
         var second = Make(2);
-        pump.TryEnqueue(second);
+        pump.Enqueue(second);
         var proposal = pump.MakeEntry(State, new(1))!;
         pump.OnExpired(proposal.Id);
         AssertAll(second, CommitOutcome.Unknown);
@@ -102,10 +102,10 @@ public sealed class SequencerPumpTests
     {
         var pump = new SequencerPump(new(), 42);
         var lost = Make(1);
-        pump.TryEnqueue(lost);
+        pump.Enqueue(lost);
         var open = pump.MakeEntry(State, new(1))!;
         var next = Make(1);
-        pump.TryEnqueue(next);
+        pump.Enqueue(next);
         var second = pump.MakeEntry(State, new(1))!;
 
         pump.OnApplied(second.Id, Committed(1, 9));
@@ -120,9 +120,9 @@ public sealed class SequencerPumpTests
     {
         var pump = new SequencerPump(new(), 42);
         var (open, queued) = (Make(1), Make(3));
-        pump.TryEnqueue(open);
+        pump.Enqueue(open);
         pump.MakeEntry(State, new(1));
-        pump.TryEnqueue(queued);
+        pump.Enqueue(queued);
         pump.RefuseQueued();
         AssertAll(queued, CommitOutcome.Unavailable);
         Assert.Equal((0, 0L), (pump.QueuedCommands, pump.QueuedBytes));
@@ -138,7 +138,7 @@ public sealed class SequencerPumpTests
         var pump = new SequencerPump(new() { MaxEntryCommands = 5, MaxEntryBytes = 100 }, 42);
         foreach (var submission in new[] { Make(3, mark: 1), Make(2, mark: 2), Make(1, mark: 3), Make(1, 60, 4), Make(1, 31, 5) })
         {
-            pump.TryEnqueue(submission);
+            pump.Enqueue(submission);
         }
 
         Assert.Equal(new byte[] { 1, 1, 1, 2, 2 }, Read(pump.MakeEntry(State, new(1))!).Marks);
@@ -151,28 +151,28 @@ public sealed class SequencerPumpTests
     {
         var pump = new SequencerPump(new() { MaxEntryCommands = 5, MaxEntryBytes = 100, MaxQueuedCommands = 2, MaxQueuedBytes = 50 }, 42);
         var big = Make(9, 100, 1);
-        Assert.True(pump.TryEnqueue(big));
-        Assert.False(pump.TryEnqueue(Make(1, 1)));
+        Assert.Null(pump.Enqueue(big));
+        Assert.Equal(CommitKind.Overloaded, pump.Enqueue(Make(1, 1))?.Kind);
         Assert.Equal(9, Read(pump.MakeEntry(State, new(1))!).Marks.Count);
-        Assert.True(pump.TryEnqueue(Make(1, 1)));
+        Assert.Null(pump.Enqueue(Make(1, 1)));
     }
 
     [Fact]
     public void A_full_queue_takes_nothing_and_takes_again_when_an_entry_was_made()
     {
         var byCount = new SequencerPump(new() { MaxQueuedCommands = 4, MaxEntryCommands = 2 }, 42);
-        Assert.True(byCount.TryEnqueue(Make(2)));
-        Assert.True(byCount.TryEnqueue(Make(2)));
+        Assert.Null(byCount.Enqueue(Make(2)));
+        Assert.Null(byCount.Enqueue(Make(2)));
         var refused = Make(1);
-        Assert.False(byCount.TryEnqueue(refused));
+        Assert.Equal(CommitKind.Overloaded, byCount.Enqueue(refused)?.Kind);
         Assert.Equal(4, byCount.QueuedCommands);
         byCount.MakeEntry(State, new(1));
-        Assert.True(byCount.TryEnqueue(refused));
+        Assert.Null(byCount.Enqueue(refused));
 
         var byBytes = new SequencerPump(new() { MaxQueuedBytes = 100 }, 42);
-        Assert.True(byBytes.TryEnqueue(Make(1, 60)));
-        Assert.True(byBytes.TryEnqueue(Make(1, 40)));
-        Assert.False(byBytes.TryEnqueue(Make(1, 1)));
+        Assert.Null(byBytes.Enqueue(Make(1, 60)));
+        Assert.Null(byBytes.Enqueue(Make(1, 40)));
+        Assert.Equal(CommitKind.Overloaded, byBytes.Enqueue(Make(1, 1))?.Kind);
         Assert.Equal(100, byBytes.QueuedBytes);
     }
 
@@ -182,7 +182,7 @@ public sealed class SequencerPumpTests
         var pump = new SequencerPump(new(), 42);
         long Stamp(long logTime, long now)
         {
-            pump.TryEnqueue(Make(1));
+            pump.Enqueue(Make(1));
             return Read(pump.MakeEntry(State with { LogTime = new(logTime) }, new(now))!).Header.LogTime.Value;
         }
 
@@ -212,7 +212,7 @@ public sealed class SequencerPumpTests
                         case <= 3:
                             var submission = Make(amount, size, ++mark);
                             var queued = (pump.QueuedCommands, pump.QueuedBytes);
-                            if (pump.TryEnqueue(submission))
+                            if (pump.Enqueue(submission) is null)
                             {
                                 taken.Add((submission, ""));
                             }

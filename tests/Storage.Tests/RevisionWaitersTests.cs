@@ -15,8 +15,8 @@ public sealed class RevisionWaitersTests
 
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
 
-    private Task<bool> Wait(RevisionWaiters waiters, long revision, TimeSpan? timeout = null, CancellationToken? cancellation = null) =>
-        waiters.WaitAsync(new(revision), timeout ?? Long, _time, cancellation ?? Stop).AsTask();
+    private async Task<bool> Wait(RevisionWaiters waiters, long revision, TimeSpan? timeout = null, CancellationToken? cancellation = null) =>
+        await waiters.WaitAsync(new(revision), timeout ?? Long, _time, cancellation ?? Stop) == WaitResult.Reached;
 
     [Fact]
     public async Task A_revision_that_is_there_is_not_waited_for()
@@ -128,7 +128,7 @@ public sealed class RevisionWaitersTests
             {
                 for (long revision = 1 + reader; revision <= 2_000; revision += 3)
                 {
-                    Assert.True(await waiters.WaitAsync(new(revision), TimeSpan.FromSeconds(30), TimeProvider.System, Stop));
+                    Assert.Equal(WaitResult.Reached, await waiters.WaitAsync(new(revision), TimeSpan.FromSeconds(30), TimeProvider.System, Stop));
                 }
             },
             Stop)).ToList();

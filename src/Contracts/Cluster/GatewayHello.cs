@@ -76,6 +76,7 @@ public sealed record GatewayHello(
                 return OperationStatus.NeedMoreData;
             }
 
+            reader = new(reader.Take((int)length));
             var cluster = ReadText(ref reader);
             var service = ReadText(ref reader);
             var node = ReadText(ref reader);
@@ -87,6 +88,7 @@ public sealed record GatewayHello(
                 gateways[i] = ReadText(ref reader);
             }
 
+            reader.ExpectEnd();
             if (!NodeId.TryParse(node, out var nodeId) || !RegionName.TryParse(region, out var regionName))
             {
                 return OperationStatus.InvalidData;

@@ -23,6 +23,7 @@ public readonly record struct SessionToken([property: Id(0)] ClusterUuid Cluster
         token = default;
         Span<byte> bytes = stackalloc byte[BodyBytes + 4];
         if (text.Length != TextLength
+            || !Base64Url.IsValid(text)
             || !Base64Url.TryDecodeFromChars(text, bytes, out var length)
             || length != bytes.Length
             || bytes[0] != Version)
@@ -47,7 +48,14 @@ public readonly record struct SessionToken([property: Id(0)] ClusterUuid Cluster
             return false;
         }
 
-        token = new(cluster, new(new((int)log), history, new((long)revision)));
+        // One token has one text: bits that the encoding leaves over must be the ones it writes.
+        var read = new SessionToken(cluster, new(new((int)log), history, new((long)revision)));
+        if (!text.SequenceEqual(read.ToString()))
+        {
+            return false;
+        }
+
+        token = read;
         return true;
     }
 

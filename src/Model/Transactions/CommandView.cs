@@ -140,6 +140,12 @@ public readonly ref struct CommandView
             return "The transaction has no mutation; a transaction changes at least one key.";
         }
 
+        // A claim costs no memory: a mutation has at least kind, length and one byte of key.
+        if (count > reader.Remaining / 3)
+        {
+            return $"{count} mutations do not fit the {reader.Remaining} bytes that are there.";
+        }
+
         var keys = count > 1 ? new HashSet<Key>(count) : null;
         for (var i = 0; i < count; i++)
         {

@@ -127,9 +127,13 @@ public sealed record PullOptions
 public sealed class Progress(PullOptions options, Random random)
 {
     private readonly Dictionary<long, (LogPage Page, long At)> _arrived = [];
+
+    // What the store has. A replica that has nothing yet belongs to no cluster, whatever a source has promised it.
+    private (ClusterUuid Cluster, LogPosition Position, ChainHash Chain) _own;
+
+    // What this session continues: the store's, or for an empty replica what the source said when it opened.
     private ClusterUuid _cluster;
     private LogPosition _position;
-    private ChainHash _chain;
     private long _attempt;
     private long _session;
     private long _nextRequest;
@@ -156,9 +160,8 @@ public sealed class Progress(PullOptions options, Random random)
     /// <summary>Sets where the replica stands. Before the first event, and after its store was filled by other means.</summary>
     public void Reset(StoreProgress progress)
     {
-        _cluster = progress.Cluster;
-        _position = progress.Position;
-        _chain = progress.Chain;
+        _own = (progress.Cluster, progress.Position, progress.Chain);
+        (_cluster, _position) = (progress.Cluster, progress.Position);
     }
 
     public void Step(ProgressEvent happened, List<ProgressEffect> effects)
@@ -193,7 +196,7 @@ public sealed class Progress(PullOptions options, Random random)
                 break;
             case ProgressEvent.Applied applied:
                 _position = applied.Position;
-                _chain = applied.Chain;
+                _own = (_cluster, applied.Position, applied.Chain);
                 _failures = 0;
                 Trouble = null;
                 TakePages(effects);
@@ -211,7 +214,7 @@ public sealed class Progress(PullOptions options, Random random)
     private void Probe(List<ProgressEffect> effects)
     {
         Leave(ProgressState.Probing);
-        effects.Add(new ProgressEffect.Open(_attempt, _cluster, _position, _chain));
+        effects.Add(new ProgressEffect.Open(_attempt, _own.Cluster, _own.Position, _own.Chain));
     }
 
     private void OnOpened(OpenPullAnswer answer, List<ProgressEffect> effects)
@@ -223,7 +226,6 @@ public sealed class Progress(PullOptions options, Random random)
                 {
                     _cluster = answer.Cluster;
                     _position = answer.Source with { Revision = Revision.None };
-                    _chain = StoreProgress.FirstChain(answer.Cluster, answer.Source.History);
                 }
 
                 State = ProgressState.Pulling;
@@ -341,6 +343,7 @@ public sealed class Progress(PullOptions options, Random random)
     {
         State = next;
         _attempt++;
+        (_cluster, _position) = (_own.Cluster, _own.Position);
         _nextRequest = 0;
         _nextPage = 0;
         _arrived.Clear();

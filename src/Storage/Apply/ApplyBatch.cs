@@ -318,6 +318,11 @@ public sealed class ApplyBatch
 
     private void StageDrop(KeyspaceId dropped)
     {
+        if (FindKeyspace(dropped) is null)
+        {
+            throw new MalformedDataException($"The catalog drops keyspace {dropped}, which does not exist.");
+        }
+
         Span<byte> start = stackalloc byte[StorageKeys.KeyspaceBytes];
         Span<byte> end = stackalloc byte[StorageKeys.KeyspaceBytes];
         StorageKeys.WriteData(start, dropped, default);
