@@ -14,8 +14,8 @@ using Quicksilver.Testing;
 namespace Quicksilver.Grains.Tests;
 
 /// <summary>
-/// A hub of one and the regions eu and us in this process: real silos, sockets, disks and Raft, on ports and in a directory of
-/// their own.
+/// A hub and the regions eu and us in this process: real silos, sockets, disks and Raft, on ports and in a directory of their own.
+/// Nodes go by name; the hub's are <c>hub</c> where it is one, else <c>hub-0</c> to <c>hub-2</c>.
 /// </summary>
 public sealed class LiveCluster : IAsyncDisposable
 {
@@ -23,50 +23,70 @@ public sealed class LiveCluster : IAsyncDisposable
     private readonly Dictionary<string, NodeSettings> _settings = [];
     private readonly Dictionary<string, NodeHost> _running = [];
 
-    private LiveCluster()
+    private LiveCluster(int hubs)
     {
-        var hub = Settings("hub", NodeRole.Hub);
-        _settings.Add("hub", hub with { HubMembers = [new(hub.NodeId, new(IPAddress.Loopback, HubMembers.FreePort()))] });
+        var names = hubs == 1 ? ["hub"] : Enumerable.Range(0, hubs).Select(i => $"hub-{i}").ToList();
+        var members = names.Select(name => new Sequencing.HubMember(NodeId.Parse(name), new(IPAddress.Loopback, HubMembers.FreePort()))).ToList();
+        foreach (var name in names)
+        {
+            _settings.Add(name, Settings(name, "hub", NodeRole.Hub) with
+            {
+                HubMembers = members, MembershipDirectory = hubs == 1 ? null : _directory.Sub("membership"),
+            });
+        }
+
+        Hubs = names;
         foreach (var region in new[] { "eu", "us" })
         {
-            _settings.Add(region, Settings(region, NodeRole.Replica) with { Upstreams = [hub.GatewayText] });
+            _settings.Add(region, Settings(region, region, NodeRole.Replica) with { Upstreams = [.. names.Select(name => _settings[name].GatewayText)] });
         }
     }
 
-    public static async Task<LiveCluster> StartAsync(CancellationToken stop)
-    {
-        var cluster = new LiveCluster();
-        foreach (var region in cluster._settings.Keys)
-        {
-            await cluster.StartAsync(region, stop);
-        }
+    public IReadOnlyList<string> Hubs { get; }
 
-        await Eventually.TrueAsync(() => !cluster["hub"].Status.Cluster.IsNone, "a formed cluster", stop);
+    /// <summary>The hub node that leads, or null.</summary>
+    public string? Leader => Hubs.FirstOrDefault(name => _running.TryGetValue(name, out var node) && node.Status.RaftRole == RaftRole.Leader);
+
+    public static async Task<LiveCluster> StartAsync(CancellationToken stop, int hubs = 1)
+    {
+        var cluster = new LiveCluster(hubs);
+
+        // The silos of a hub join each other, so they start together.
+        await Task.WhenAll(cluster.Hubs.Select(name => cluster.StartAsync(name, stop)));
+        await cluster.StartAsync("eu", stop);
+        await cluster.StartAsync("us", stop);
+        await Eventually.TrueAsync(() => cluster.Leader is { } leader && !cluster[leader].Status.Cluster.IsNone, "a formed cluster", stop);
         return cluster;
     }
 
-    private NodeSettings Settings(string region, NodeRole role) => new()
+    private NodeSettings Settings(string name, string region, NodeRole role) => new()
     {
         Role = role,
-        NodeId = NodeId.Parse($"{region}-0"),
+        NodeId = NodeId.Parse(name),
         Region = RegionName.Parse(region),
-        DataDirectory = _directory.Sub(region),
+        DataDirectory = _directory.Sub(name),
         Ports = new(HubMembers.FreePort(), HubMembers.FreePort(), HubMembers.FreePort()),
     };
 
-    public NodeHost this[string region] => _running[region];
+    public NodeHost this[string node] => _running[node];
 
-    public string Gateway(string region) => _settings[region].GatewayText;
+    public string Gateway(string node) => _settings[node].GatewayText;
 
-    public int HttpPort(string region) => _settings[region].Ports.Http;
+    public int HttpPort(string node) => _settings[node].Ports.Http;
 
-    public async Task StartAsync(string region, CancellationToken stop) =>
-        _running[region] = await NodeHost.StartAsync(_settings[region], TimeProvider.System, logging => logging.SetMinimumLevel(LogLevel.None), stop);
-
-    public async Task StopAsync(string region)
+    public async Task StartAsync(string node, CancellationToken stop)
     {
-        await _running[region].DisposeAsync();
-        _running.Remove(region);
+        var host = await NodeHost.StartAsync(_settings[node], TimeProvider.System, logging => logging.SetMinimumLevel(LogLevel.None), stop);
+        lock (_running)
+        {
+            _running[node] = host;
+        }
+    }
+
+    public async Task StopAsync(string node)
+    {
+        await _running[node].DisposeAsync();
+        _running.Remove(node);
     }
 
     /// <summary>A client of its own session.</summary>
@@ -80,13 +100,14 @@ public sealed class LiveCluster : IAsyncDisposable
     /// <summary>Runs <c>qs</c> in this process against a region.</summary>
     public Task<QsRun> QsAsync(string region, params string[] args) => QsRun.StartAsync([.. args, "--gateway", Gateway(region)]);
 
-    /// <summary>Waits until the region has what the hub has.</summary>
-    public Task LevelAsync(string region, CancellationToken stop) => Eventually.TrueAsync(
-        () => _running[region].Status.Position == _running["hub"].Status.Position, $"{region} level with the hub", stop);
+    /// <summary>Waits until the node has what the hub's leader has.</summary>
+    public Task LevelAsync(string node, CancellationToken stop) => Eventually.TrueAsync(
+        () => Leader is { } leader && _running[node].Status.Position == _running[leader].Status.Position, $"{node} level with the hub", stop);
 
     public async ValueTask DisposeAsync()
     {
-        foreach (var node in _running.Values.Reverse())
+        // Regions first: they would only look for the hub.
+        foreach (var (_, node) in _running.OrderBy(node => Hubs.Contains(node.Key)))
         {
             await node.DisposeAsync();
         }

@@ -143,7 +143,7 @@ internal sealed class KeyspaceClient(KeyspaceName name, QuicksilverClient client
         return await client.CommitAsync(
             async id =>
             {
-                var keyspace = await ResolveAsync(cancellation).ConfigureAwait(false);
+                var keyspace = await ResolveForWriteAsync(cancellation).ConfigureAwait(false);
                 var command = new ByteWriter();
                 CommandWriter.WriteTransaction(command, keyspace.Id, id, conditions, mutations, switches);
                 return (command.WrittenMemory, keyspace.Id.Value, grains => Shard(grains, keyspace, key).CommitMany);
@@ -239,6 +239,24 @@ internal sealed class KeyspaceClient(KeyspaceName name, QuicksilverClient client
             ? known
             : _known = await client.FindKeyspaceAsync(name, ReadOptions.Session, cancellation).ConfigureAwait(false)
                 ?? throw ReadFailures.ToException(ReadStatus.KeyspaceNotFound, default, null, name.Value);
+
+    /// <summary>
+    /// A write goes to the hub, so the hub's word counts: a region may not have heard yet of a keyspace that was just made, or
+    /// that was made again.
+    /// </summary>
+    private async ValueTask<KeyspaceInfo> ResolveForWriteAsync(CancellationToken cancellation)
+    {
+        if (Volatile.Read(ref _known) is { } known)
+        {
+            return known;
+        }
+
+        var found = await client.FindKeyspaceAsync(name, ReadOptions.Session, cancellation).ConfigureAwait(false)
+            ?? await client.FindKeyspaceAsync(name, ReadOptions.Linearizable, cancellation).ConfigureAwait(false)
+            ?? throw ReadFailures.ToException(ReadStatus.KeyspaceNotFound, default, null, name.Value);
+        Volatile.Write(ref _known, found);
+        return found;
+    }
 
     private void Forget() => Volatile.Write(ref _known, null);
 
