@@ -58,6 +58,12 @@ internal sealed class Session(TimeProvider time)
     {
         lock (_gate)
         {
+            // What another cluster says is not for this session, its clock included.
+            if (!_cluster.IsNone && !context.Cluster.IsNone && _cluster != context.Cluster)
+            {
+                return;
+            }
+
             if (context.LogTime != LogTime.None)
             {
                 _logTime = context.LogTime;
@@ -65,7 +71,7 @@ internal sealed class Session(TimeProvider time)
                 _hasLogTime = true;
             }
 
-            if (context.Cluster.IsNone || (!_cluster.IsNone && _cluster != context.Cluster))
+            if (context.Cluster.IsNone)
             {
                 return;
             }

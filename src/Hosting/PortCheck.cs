@@ -17,18 +17,28 @@ internal static class PortCheck
 {
     public static void Require(IEnumerable<(string Setting, IPEndPoint Endpoint)> ports)
     {
-        foreach (var (setting, endpoint) in ports)
+        // All are held until the last was tried, so that one port for two uses is found as well.
+        var held = new List<Socket>();
+        try
         {
-            using var socket = new Socket(endpoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
-            try
+            foreach (var (setting, endpoint) in ports)
             {
-                socket.Bind(endpoint);
-                socket.Listen(1);
+                var socket = new Socket(endpoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+                held.Add(socket);
+                try
+                {
+                    socket.Bind(endpoint);
+                    socket.Listen(1);
+                }
+                catch (SocketException e)
+                {
+                    throw new PortInUseException(setting, endpoint, e.SocketErrorCode);
+                }
             }
-            catch (SocketException e)
-            {
-                throw new PortInUseException(setting, endpoint, e.SocketErrorCode);
-            }
+        }
+        finally
+        {
+            held.ForEach(socket => socket.Dispose());
         }
     }
 }

@@ -17,7 +17,7 @@ public sealed class CommitMergerTests
 
     private sealed record Call(List<int> Numbers, int Bytes, TaskCompletionSource<CommitManyAnswer> Answer);
 
-    private CommitMerger Merger(int maxCalls = 1) => new(
+    private CommitMerger Merger() => new(
         request =>
         {
             var commands = CommandBatch.Unpack(request.Commands);
@@ -30,8 +30,7 @@ public sealed class CommitMergerTests
             }
 
             return call.Answer.Task;
-        },
-        maxCalls);
+        });
 
     private async Task<Call> Called(int number)
     {
@@ -164,7 +163,7 @@ public sealed class CommitMergerTests
     }
 
     [Fact]
-    public async Task A_caller_that_stops_waiting_does_not_hold_up_or_change_the_others()
+    public async Task What_its_caller_gave_up_before_it_was_sent_is_not_sent_and_the_others_are()
     {
         var merger = Merger();
         var first = Commit(merger, 1);
@@ -175,24 +174,23 @@ public sealed class CommitMergerTests
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => impatient);
         Answer(_calls[0]);
         var second = await Called(1);
-        Assert.Equal([2, 3], second.Numbers);
+        Assert.Equal([3], second.Numbers);
         Answer(second);
         Assert.Equal((List<long>)[1], Numbers(await first));
         Assert.Equal((List<long>)[3], Numbers(await patient));
     }
 
     [Fact]
-    public async Task No_more_calls_than_allowed_are_on_their_way()
+    public async Task What_waits_is_bounded_and_beyond_it_the_answer_is_overloaded()
     {
-        var merger = Merger(maxCalls: 2);
-        var commits = Enumerable.Range(0, 5).Select(number => Commit(merger, number)).ToList();
-        Assert.Equal([[0], [1]], _calls.Select(call => call.Numbers));
-        Answer(_calls[1]);
-        Assert.Equal([2, 3, 4], (await Called(2)).Numbers);
+        var merger = Merger();
+        var sent = Commit(merger, 0);
+        var waiting = merger.CommitAsync([.. Enumerable.Repeat((ReadOnlyMemory<byte>)BitConverter.GetBytes(1), CommitMerger.MaxWaitingCommands)], Stop);
+        var refused = await Commit(merger, 2);
+        Assert.Equal([CommitKind.Overloaded], refused.Outcomes.Select(outcome => outcome.Kind));
+        Assert.False(waiting.IsCompleted);
         Answer(_calls[0]);
-        Answer(_calls[2]);
-        await Task.WhenAll(commits);
-        Assert.Equal(3, _calls.Count);
+        await sent;
     }
 
     [Fact]

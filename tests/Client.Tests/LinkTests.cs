@@ -119,14 +119,14 @@ public sealed class LinkTests : IDisposable
     }
 
     [Fact]
-    public void Only_a_call_that_certainly_never_left_is_not_committed()
+    public void Whatever_orleans_says_of_a_call_that_was_begun_is_unknown()
     {
         foreach (var (said, outcome) in new (Exception, WriteOutcome)[]
         {
-            (new ConnectionFailedException("x"), WriteOutcome.NotCommitted),
-            (new GatewayTooBusyException(), WriteOutcome.NotCommitted),
-            (new LimitExceededException("limit", 2, 1, "x"), WriteOutcome.NotCommitted),
-            (new ArgumentException("no such interface"), WriteOutcome.NotCommitted),
+            (new ConnectionFailedException("x"), WriteOutcome.Unknown),
+            (new GatewayTooBusyException(), WriteOutcome.Unknown),
+            (new LimitExceededException("limit", 2, 1, "x"), WriteOutcome.Unknown),
+            (new ArgumentException("no such interface"), WriteOutcome.Unknown),
             (new TimeoutException("x"), WriteOutcome.Unknown),
             (new OperationCanceledException(), WriteOutcome.Unknown),
             (new TaskCanceledException(), WriteOutcome.Unknown),

@@ -61,8 +61,12 @@ public readonly record struct GatewayAddress(string Host, int Port)
             return false;
         }
 
-        var host = text![..colon].TrimStart('[').TrimEnd(']');
-        if (Uri.CheckHostName(host) == UriHostNameType.Unknown)
+        var host = text![..colon];
+        var bracketed = host.Length > 2 && host[0] == '[' && host[^1] == ']';
+        host = bracketed ? host[1..^1] : host;
+
+        // Without brackets nobody can tell where an IPv6 address ends and its port begins.
+        if (bracketed ? host[0] == '[' || Uri.CheckHostName(host) != UriHostNameType.IPv6 : Uri.CheckHostName(host) is not (UriHostNameType.Dns or UriHostNameType.IPv4))
         {
             return false;
         }
