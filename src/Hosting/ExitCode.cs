@@ -18,7 +18,7 @@ public static class ExitCode
     /// <summary>The disk or the database failed. The node must not go on; its data may need repair.</summary>
     public const int Storage = 10;
 
-    /// <summary>The data directory is in use, or belongs to another node or cluster.</summary>
+    /// <summary>The data directory is in use, belongs to another node, or was written by a newer build.</summary>
     public const int ForeignData = 11;
 
     /// <summary>This hub member cannot go on by its own log: its data must be rebuilt from another member.</summary>

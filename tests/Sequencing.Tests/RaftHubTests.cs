@@ -105,5 +105,61 @@ public sealed class RaftHubTests : IDisposable
         Assert.IsType<NeedsRepairException>(fault);
     }
 
+    [Fact]
+    public async Task A_member_whose_raft_log_was_lost_does_not_take_part()
+    {
+        var hub = await HubMembers.StartAsync(_directory, 1, Stop);
+        var commands = new Commands(hub.LogTime);
+        await hub.CommitAsync([commands.Create("flags"), commands.Put(new(1), "a", "1")], Stop);
+        var member = hub.Members[0];
+        await hub.StopAsync(member, Stop);
+        Directory.Delete(Path.Combine(member.Path, "raft"), recursive: true);
+        await Assert.ThrowsAsync<NeedsRepairException>(() => hub.RestartAsync(member, Stop));
+        await hub.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task A_flipped_byte_in_the_raft_log_is_refused_and_nothing_of_it_is_applied()
+    {
+        var hub = await HubMembers.StartAsync(_directory, 1, Stop);
+        var commands = new Commands(hub.LogTime);
+        await hub.CommitAsync([commands.Create("flags")], Stop);
+        for (var i = 0; i < 20; i++)
+        {
+            await hub.CommitAsync([commands.Put(new(1), $"k{i}", "v")], Stop);
+        }
+
+        var member = hub.Members[0];
+        await hub.StopAsync(member, Stop);
+        var file = Directory.GetFiles(Path.Combine(member.Path, "raft", "data")).Single();
+        var bytes = await File.ReadAllBytesAsync(file, Stop);
+        var at = bytes.AsSpan().IndexOf("k19"u8);
+        Assert.True(at > 0);
+        bytes[at] ^= 1;
+        await File.WriteAllBytesAsync(file, bytes, Stop);
+        var e = await Assert.ThrowsAsync<StorageException>(() => hub.RestartAsync(member, Stop));
+        Assert.Equal(StorageFault.Corrupt, e.Fault);
+        await hub.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task A_follower_that_is_many_requests_behind_catches_up()
+    {
+        await using var hub = await HubMembers.StartAsync(_directory, 3, Stop);
+        var commands = new Commands(hub.LogTime);
+        await hub.CommitAsync([commands.Create("flags")], Stop);
+        var follower = hub.Members.First(member => member != hub.Leader);
+        await hub.StopAsync(follower, Stop);
+        var value = new byte[Limits.MaxValueBytes];
+        for (var i = 0; i < 40; i++)
+        {
+            new Random(i).NextBytes(value);
+            await hub.CommitAsync([commands.Transaction(new(1), [Mutation.Put($"k{i % 4}", value)])], Stop);
+        }
+
+        await hub.RestartAsync(follower, Stop);
+        await hub.WaitForEqualAsync(new(41), Stop);
+    }
+
     public void Dispose() => _directory.Dispose();
 }

@@ -108,7 +108,7 @@ public sealed class FormatTests
         var progress = new StoreProgress
         {
             Cluster = new(0x0102030405060708, 0x1112131415161718), Position = new(LogId.Main, new(0x21, 0x31), new(0x41)), Chain = new(0x51, 0x61),
-            Oldest = new(0x71), AppliedIndex = new(0x81), LogTime = new(0x91), FeatureLevel = 300, NextKeyspace = new(0xa1), FullCopies = 2,
+            Oldest = new(0x71), AppliedIndex = new(0x81), LogTime = new(0x91), FeatureLevel = 300, NextKeyspace = new(0xa1), FullCopies = 2, OperationsFloor = new(0xb1),
         };
         Assert.Equal(progress, StoreProgress.Read(Golden.Check("progress", Write(progress.Write))));
     }

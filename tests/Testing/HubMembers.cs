@@ -64,15 +64,14 @@ public sealed class HubMembers : IAsyncDisposable
 
     public async Task StopAsync(Member member, CancellationToken stop)
     {
-        if (member.Engine is null)
+        if (member.Engine is { } engine)
         {
-            return;
+            await engine.StopAsync(stop);
+            await engine.DisposeAsync();
         }
 
-        await member.Engine.StopAsync(stop);
-        await member.Engine.DisposeAsync();
-        member.Store!.Dispose();
-        member.Directory!.Dispose();
+        member.Store?.Dispose();
+        member.Directory?.Dispose();
         (member.Engine, member.Store, member.Directory) = (null, null, null);
     }
 

@@ -46,7 +46,7 @@ internal sealed class KeyspaceClient(KeyspaceName name, QuicksilverClient client
             var answer = await ReadAsync(
                 (keyspace, grains, stop) => Shard(grains, keyspace, keys[wanted[0]]).GetMany(
                     new(Require(options, position), ReadBlocks.PackKeys([.. asked.Select(i => keys[i])])), stop),
-                answer => (answer.Status, answer.Context, answer.Problem), cancellation).ConfigureAwait(false);
+                answer => (answer.Status, answer.Context, answer.Problem), options, cancellation).ConfigureAwait(false);
             if (position is { } first && answer.Context.Position != first)
             {
                 if (++restarts > MaxRestarts)
@@ -191,7 +191,7 @@ internal sealed class KeyspaceClient(KeyspaceName name, QuicksilverClient client
         var answer = await ReadAsync(
             (keyspace, grains, stop) => grains.GetGrain<IKeyspaceGrain>(keyspace.Id.Value).Scan(
                 new(Require(options.Read, null), new(options.Prefix), new(options.Start), new(options.End), options.PageSize, new(cursor)), stop),
-            answer => (answer.Status, answer.Context, answer.Problem), cancellation).ConfigureAwait(false);
+            answer => (answer.Status, answer.Context, answer.Problem), options.Read, cancellation).ConfigureAwait(false);
         var rows = new List<Row>();
         var reader = new ByteReader(answer.Rows.Span);
         for (var left = reader.ReadCount(Limits.MaxScanRows, "the number of rows"); left > 0; left--)
@@ -206,11 +206,11 @@ internal sealed class KeyspaceClient(KeyspaceName name, QuicksilverClient client
     /// <summary>A read of this keyspace, once more with a fresh id where the one we knew is gone.</summary>
     private async ValueTask<TAnswer> ReadAsync<TAnswer>(
         Func<KeyspaceInfo, IGrainFactory, CancellationToken, ValueTask<TAnswer>> call,
-        Func<TAnswer, (ReadStatus Status, AnswerContext Context, string? Problem)> describe, CancellationToken cancellation)
+        Func<TAnswer, (ReadStatus Status, AnswerContext Context, string? Problem)> describe, ReadOptions options, CancellationToken cancellation)
     {
         for (var again = true; ; again = false)
         {
-            var keyspace = await ResolveAsync(cancellation).ConfigureAwait(false);
+            var keyspace = await ResolveAsync(options, cancellation).ConfigureAwait(false);
             var answer = await client.Caller.ReadAsync(
                 (grains, stop) => call(keyspace, grains, stop),
                 answer => describe(answer).Status is not (ReadStatus.Unavailable or ReadStatus.Overloaded), cancellation).ConfigureAwait(false);
@@ -234,10 +234,11 @@ internal sealed class KeyspaceClient(KeyspaceName name, QuicksilverClient client
         }
     }
 
-    private async ValueTask<KeyspaceInfo> ResolveAsync(CancellationToken cancellation) =>
+    /// <summary>The keyspace of the name, as fresh as the read that asks for it.</summary>
+    private async ValueTask<KeyspaceInfo> ResolveAsync(ReadOptions options, CancellationToken cancellation) =>
         Volatile.Read(ref _known) is { } known
             ? known
-            : _known = await client.FindKeyspaceAsync(name, ReadOptions.Session, cancellation).ConfigureAwait(false)
+            : _known = await client.FindKeyspaceAsync(name, options, cancellation).ConfigureAwait(false)
                 ?? throw ReadFailures.ToException(ReadStatus.KeyspaceNotFound, default, null, name.Value);
 
     /// <summary>

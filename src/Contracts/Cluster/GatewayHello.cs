@@ -89,7 +89,7 @@ public sealed record GatewayHello(
             }
 
             reader.ExpectEnd();
-            if (!NodeId.TryParse(node, out var nodeId) || !RegionName.TryParse(region, out var regionName))
+            if (role is not (NodeRole.Hub or NodeRole.Replica) || !NodeId.TryParse(node, out var nodeId) || !RegionName.TryParse(region, out var regionName))
             {
                 return OperationStatus.InvalidData;
             }

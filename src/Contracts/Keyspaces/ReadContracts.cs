@@ -35,7 +35,7 @@ public enum ReadStatus : byte
     Unspecified = 0,
     Ok = 1,
 
-    /// <summary>The node stands before the required position, did not reach it in time, and could not ask the hub.</summary>
+    /// <summary>The node stands before the required position and did not reach it in time; a region could not ask the hub either.</summary>
     NotYet = 2,
 
     KeyspaceNotFound = 3,

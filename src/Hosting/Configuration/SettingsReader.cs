@@ -193,7 +193,8 @@ public static class SettingsReader
         foreach (var text in texts)
         {
             var parts = text.Split('=');
-            if (parts.Length != 2 || !NodeId.TryParse(parts[0].Trim(), out var node) || !IPEndPoint.TryParse(parts[1].Trim(), out var endpoint) || endpoint.Port == 0)
+            if (parts.Length != 2 || !NodeId.TryParse(parts[0].Trim(), out var node) || !IPEndPoint.TryParse(parts[1].Trim(), out var endpoint) || endpoint.Port == 0
+                || endpoint.Address.Equals(IPAddress.Any) || endpoint.Address.Equals(IPAddress.IPv6Any))
             {
                 throw new ConfigurationException($"{SectionName}:Hub:Members", text, "write each member as NODE=IP:RAFTPORT, for example hub-0=10.0.0.1:32000.");
             }

@@ -21,7 +21,8 @@ internal sealed class NodeInstruments : IDisposable
         _meter.CreateObservableGauge("quicksilver.revision", () => node.Store.Progress.Position.Revision.Value, description: "Revision of the current View.");
         _meter.CreateObservableGauge("quicksilver.full_copies", () => node.Store.Progress.FullCopies, description: "How often the data directory was filled by a full copy.");
         _meter.CreateObservableGauge("quicksilver.children", () => source.Children.Count, description: "Nodes with an open pull session here.");
-        _meter.CreateObservableGauge("quicksilver.reads.waiting", () => node.Store.Waiters.Inside, description: "Reads and long polls that wait for a revision.");
+        _meter.CreateObservableGauge("quicksilver.reads.waiting", () => node.Store.Waiters.Inside, description: "Reads that wait for a revision.");
+        _meter.CreateObservableGauge("quicksilver.polls.waiting", () => node.Store.Polls.Inside, description: "Long polls of children that wait for the next revision.");
         _meter.CreateObservableGauge("quicksilver.lag.revisions", () => Measure(monitor.LagRevisions), description: "Revisions the source has that this node does not.");
         _meter.CreateObservableGauge("quicksilver.lag", () => Measure(monitor.Lag?.TotalSeconds), unit: "s", description: "How long ago this node was known to be level with the hub.");
         if (hub is not null)

@@ -29,12 +29,15 @@ public sealed class ReplicaLogClock(NodeStore store, TimeProvider time) : ILogCl
         ? Math.Max(0, heard.Source.Value - store.Progress.Position.Revision.Value)
         : null;
 
-    /// <summary>The source has spoken, at <paramref name="at"/>. What arrives late does not turn the clock back.</summary>
+    /// <summary>
+    /// The source has spoken, and it arrived at <paramref name="at"/>. The latest to arrive counts, also where it is behind what has
+    /// run on since: two monotonic clocks drift apart, and an estimate that only grew would end up in the leader's future.
+    /// </summary>
     public void Hear(LogTime logTime, Revision source, long at)
     {
         lock (_gate)
         {
-            if (logTime != LogTime.None && (_heard is not { } heard || logTime >= heard.LogTime))
+            if (logTime != LogTime.None && (_heard is not { } heard || at >= heard.At))
             {
                 Volatile.Write(ref _heard, new(logTime, source, at));
             }
