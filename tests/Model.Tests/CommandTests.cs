@@ -170,6 +170,7 @@ public sealed class CommandTests
     [InlineData("conditions without a mutation", "no mutation")]
     [InlineData("10,001 mutations", "10001")]
     [InlineData("1,001 conditions", "1001")]
+    [InlineData("17 conditions on changes", "17 conditions")]
     [InlineData("two mutations of one key", "two mutations")]
     [InlineData("a put and a delete of one key", "two mutations")]
     [InlineData("a value over the limit", "value")]
@@ -204,6 +205,8 @@ public sealed class CommandTests
             "conditions without a mutation" => Raw([1, 1, 1, (byte)'a', 0], [0]),
             "10,001 mutations" => Raw(NoCondition, [.. Write(w => w.WriteVarint(10_001)), .. Enumerable.Range(0, 10_001).SelectMany(i => Delete($"{i}"))]),
             "1,001 conditions" => Raw([.. Write(w => w.WriteVarint(1_001)), .. Enumerable.Repeat<byte[]>([1, 1, (byte)'a', 0], 1_001).SelectMany(c => c)], OneDelete),
+            "17 conditions on changes" => Raw(
+                [17, .. Enumerable.Range(0, 17).SelectMany(i => (byte[])[(byte)((int)ConditionKind.KeyUnchangedSince + (i % 2)), 1, (byte)'a', 0])], OneDelete),
             "two mutations of one key" => Raw(NoCondition, [3, .. Delete("a"), .. Delete("b"), .. Delete("a")]),
             "a put and a delete of one key" => Raw(NoCondition, [2, (byte)MutationKind.Delete, 1, 0, .. Put(1, 0, 1)]),
             "a value over the limit" => Raw(NoCondition, [1, .. Put(1, 0, Limits.MaxValueBytes + 1)]),
@@ -360,6 +363,7 @@ public sealed class CommandTests
         Refused([default], [good]);
         Refused([], [.. Enumerable.Range(0, Limits.MaxMutations + 1).Select(i => Mutation.Delete($"{i}"))]);
         Refused([.. Enumerable.Repeat(Condition.Absent("a"), Limits.MaxConditions + 1)], [good]);
+        Refused([.. Enumerable.Repeat(Condition.UnchangedSince("a", new(1)), 9), .. Enumerable.Repeat(Condition.PrefixUnchangedSince("a", new(1)), 8)], [good]);
         Refused([], [.. Enumerable.Range(0, 4).Select(i => Mutation.Put($"{i}", new byte[Limits.MaxValueBytes]))]);
         Assert.Throws<ArgumentException>(() => Mutation.Put("a", new byte[Limits.MaxValueBytes + 1]));
         Assert.Throws<ArgumentException>(() => Mutation.Put("a", default, new byte[Limits.MaxMetadataBytes + 1]));
@@ -372,7 +376,11 @@ public sealed class CommandTests
     public void A_transaction_at_every_limit_is_valid()
     {
         var most = Write(writer => CommandWriter.WriteTransaction(
-            writer, new(1), Id, [.. Enumerable.Repeat(Condition.Absent("a"), Limits.MaxConditions)],
+            writer, new(1), Id,
+            [
+                .. Enumerable.Repeat(Condition.UnchangedSince("a", new(1)), Limits.MaxChangeConditions),
+                .. Enumerable.Repeat(Condition.Absent("a"), Limits.MaxConditions - Limits.MaxChangeConditions),
+            ],
             [.. Enumerable.Range(0, Limits.MaxMutations).Select(i => Mutation.Delete($"{i}"))]));
         Assert.Null(CommandView.Validate(most));
         var largest = Write(writer => CommandWriter.WriteTransaction(

@@ -159,13 +159,12 @@ public sealed class OperationIdTests : IDisposable
         Assert.Equal(4, _hub.Applier.RememberedOperations);
         Assert.Equal(CommitKind.ConditionFailed, _hub.ApplyOne(Probe(new(Start, 9, 9))).Kind);
 
-        // The fifth evicts revision 1: ids issued up to then may have been forgotten, later ones cannot.
+        // The fifth evicts revision 1, and with it all ids issued up to that of revision 1.
         Assert.Equal(CommitKind.Committed, _hub.ApplyOne(Put(new(_hub.Now, 1, 4), "a")).Kind);
         Restart(restart);
         Assert.Equal(4, _hub.Applier.RememberedOperations);
-        var floor = new LogTime(Start.Value + 1);
-        Assert.Equal(CommitKind.ConditionFailed, _hub.ApplyOne(Probe(new(floor, 9, 9))).Kind);
-        Assert.Equal(CommitOutcome.Expired, _hub.ApplyOne(Probe(new(new(floor.Value - 1), 9, 9))));
+        Assert.Equal(CommitKind.ConditionFailed, _hub.ApplyOne(Probe(new(new(Start.Value + 1), 9, 9))).Kind);
+        Assert.Equal(CommitOutcome.Expired, _hub.ApplyOne(Probe(new(Start, 9, 9))));
         Assert.Equal(CommitOutcome.Committed(new(2)), _hub.ApplyOne(first));
 
         // The sixth evicts the first write: a retry of it is not done again.
@@ -173,6 +172,26 @@ public sealed class OperationIdTests : IDisposable
         Restart(restart);
         Assert.Equal(CommitOutcome.Expired, _hub.ApplyOne(first));
         Assert.Equal("last", _hub.Get("a"));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void The_floor_by_count_stays_when_what_it_came_from_has_long_gone_from_the_window(bool restart)
+    {
+        // One id from the future, then so many that it is forgotten by count; then all of these are forgotten by age.
+        var future = Put(new(Start.Add(Window.MaxLead), 1, 1), "a", "once");
+        Assert.Equal(CommitKind.Committed, _hub.ApplyOne(future).Kind);
+        _hub.ApplyOne(Put(new(Start.Add(Window.MaxLead), 1, 2), "b"));
+        _hub.Apply([.. Enumerable.Range(3, 4).Select(i => Put(new(Start.Add(Window.MaxLead), 1, (ulong)i), "b"))]);
+        Restart(restart);
+        Assert.Equal(CommitOutcome.Expired, _hub.ApplyOne(future));
+        _hub.Now = Start.Add(TimeSpan.FromSeconds(5));
+        Restart(restart);
+        Assert.Equal(CommitOutcome.Expired, _hub.ApplyOne(future));
+        Assert.Equal(CommitOutcome.Expired, _hub.ApplyOne(Probe(new(Start.Add(Window.MaxLead), 9, 9))));
+        Assert.Equal(CommitKind.ConditionFailed, _hub.ApplyOne(Probe(new(new(Start.Add(Window.MaxLead).Value + 1), 9, 9))).Kind);
+        Assert.Equal("once", _hub.Get("a"));
     }
 
     [Fact]
@@ -184,7 +203,7 @@ public sealed class OperationIdTests : IDisposable
         _hub.Reopen();
         Assert.Equal(again, _hub.Apply(puts));
 
-        // Five records (the keyspace and four more) fit; then the floor passes the ids of this very second.
+        // The window takes four; then the floor passes the ids of this very millisecond.
         Assert.Equal(CommitKind.Committed, first[0]);
         Assert.Equal(CommitKind.Expired, first[^1]);
     }

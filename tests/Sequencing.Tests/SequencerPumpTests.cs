@@ -133,6 +133,23 @@ public sealed class SequencerPumpTests
     }
 
     [Fact]
+    public void A_closed_pump_refuses_what_is_queued_and_what_comes_later_and_lets_what_is_on_its_way_end()
+    {
+        var pump = new SequencerPump(new(), 42);
+        var (open, queued, late) = (Make(1), Make(3), Make(1));
+        pump.Enqueue(open);
+        var proposal = pump.MakeEntry(State, new(1))!;
+        pump.Enqueue(queued);
+        pump.Close();
+        AssertAll(queued, CommitOutcome.Unavailable);
+        Assert.Equal(CommitOutcome.Unavailable, pump.Enqueue(late));
+        Assert.False(late.Outcomes.IsCompleted);
+        Assert.Null(pump.MakeEntry(State, new(1)));
+        pump.OnApplied(proposal.Id, Committed(1));
+        AssertAll(open, CommitOutcome.Committed(new(1)));
+    }
+
+    [Fact]
     public void An_entry_ends_at_the_cap_of_commands_and_of_bytes()
     {
         var pump = new SequencerPump(new() { MaxEntryCommands = 5, MaxEntryBytes = 100 }, 42);
