@@ -42,7 +42,7 @@ fi
 
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
 echo "Building ..."
-dotnet build Quicksilver.Orleans.sln -c Release --nologo -v quiet || {
+dotnet build Quicksilver.Orleans.sln -c Release --nologo -v quiet -clp:ErrorsOnly || {
     echo "0 passed, 1 failed, 0 skipped"
     exit 1
 }

@@ -28,7 +28,9 @@ public sealed partial class ChildProcess : IAsyncDisposable
         string project, string executable, IEnumerable<string> args, IReadOnlyDictionary<string, string>? environment = null, string? directory = null)
     {
         var configuration = new DirectoryInfo(AppContext.BaseDirectory).Name;
-        var start = new ProcessStartInfo(Repository.PathOf("artifacts", "bin", project, configuration, executable), args)
+
+        // A shell that runs the tests in the background has made them, and so their children, deaf to SIGINT: env gives it back.
+        var start = new ProcessStartInfo("env", ["--default-signal=INT", Repository.PathOf("artifacts", "bin", project, configuration, executable), .. args])
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,

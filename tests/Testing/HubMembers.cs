@@ -31,19 +31,23 @@ public sealed class HubMembers : IAsyncDisposable
 
     public LogTime LogTime => new(TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds());
 
-    public static async Task<HubMembers> StartAsync(TempDirectory directory, int count, CancellationToken stop, SequencerOptions? options = null)
+    /// <summary>A new hub.</summary>
+    public static Task<HubMembers> StartAsync(TempDirectory directory, int count, CancellationToken stop, SequencerOptions? options = null)
+    {
+        var addresses = Enumerable.Range(0, count).Select(i => new HubMember(NodeId.Parse($"hub-{i}"), new(IPAddress.Loopback, FreePort()))).ToList();
+        return StartAsync(addresses, addresses.ToDictionary(member => member.Node, member => directory.Sub(member.Node.Value)), stop, options);
+    }
+
+    /// <summary>Those members of a hub that have a directory here; a majority of them, or there will be no leader.</summary>
+    public static async Task<HubMembers> StartAsync(
+        IReadOnlyList<HubMember> addresses, IReadOnlyDictionary<NodeId, string> directories, CancellationToken stop, SequencerOptions? options = null)
     {
         var hub = new HubMembers(options ?? new());
-        for (var i = 0; i < count; i++)
+        hub._addresses.AddRange(addresses);
+        foreach (var (node, path) in directories)
         {
-            var node = NodeId.Parse($"hub-{i}");
-            hub._addresses.Add(new(node, new(IPAddress.Loopback, FreePort())));
-            hub.Members.Add(new(node, directory.Sub(node.Value)));
-        }
-
-        foreach (var member in hub.Members)
-        {
-            await hub.RestartAsync(member, stop);
+            hub.Members.Add(new(node, path));
+            await hub.RestartAsync(hub.Members[^1], stop);
         }
 
         await Eventually.TrueAsync(

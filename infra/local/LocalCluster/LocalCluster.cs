@@ -1,0 +1,201 @@
+using System.Text.Json;
+
+namespace Quicksilver.Local;
+
+/// <summary>
+/// A cluster of separate processes on this machine, one per node, as in production: hub nodes that share a membership file, and
+/// regions that pull from them. The processes go on when this object is gone; <see cref="Open"/> finds them again.
+/// </summary>
+public sealed class LocalCluster
+{
+    private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(25);
+
+    private readonly Lock _gate = new();
+    private readonly TimeProvider _time;
+
+    private LocalCluster(string data, ClusterLayout layout, TimeProvider time)
+    {
+        Data = Path.GetFullPath(data);
+        Layout = layout;
+        _time = time;
+    }
+
+    public string Data { get; }
+
+    public ClusterLayout Layout { get; private set; }
+
+    public IEnumerable<string> Hubs => Layout.Nodes.Where(node => node.Role == "hub").Select(node => node.Node);
+
+    public ClusterNode this[string node] => Layout.Nodes.FirstOrDefault(other => other.Node == node)
+        ?? throw new ArgumentException($"There is no node '{node}'; there are {string.Join(", ", Layout.Nodes.Select(other => other.Node))}.");
+
+    /// <summary>Makes the directories and configurations of a cluster; starts nothing.</summary>
+    public static LocalCluster Create(ClusterOptions options, TimeProvider time)
+    {
+        var layout = ClusterLayout.Plan(options);
+        Directory.CreateDirectory(options.Data);
+        var cluster = new LocalCluster(options.Data, layout, time);
+        foreach (var node in layout.Nodes)
+        {
+            cluster.WriteConfiguration(node);
+        }
+
+        layout.Save(cluster.Data);
+        return cluster;
+    }
+
+    /// <summary>A cluster that was made before, running or not.</summary>
+    public static LocalCluster Open(string data, TimeProvider time) => new(data, ClusterLayout.Load(data), time);
+
+    /// <summary>The directory with a node's data.</summary>
+    public string DataOf(string node) => Path.Combine(Data, "data", node);
+
+    public bool IsRunning(string node) => NodeProcess.IsRunning(this[node].Pid);
+
+    private string ConfigurationOf(string node) => Path.Combine(Data, "config", $"{node}.json");
+
+    private void WriteConfiguration(ClusterNode node)
+    {
+        var settings = new Dictionary<string, object>
+        {
+            ["Role"] = node.Role,
+            ["NodeId"] = node.Node,
+            ["Region"] = node.Region,
+            ["DataDirectory"] = DataOf(node.Node),
+            ["Ports"] = new Dictionary<string, int>
+            {
+                ["Gateway"] = ClusterLayout.Port(node.Gateway), ["Silo"] = ClusterLayout.SiloPort(node), ["Http"] = ClusterLayout.Port(node.Http),
+            },
+            ["Membership"] = new Dictionary<string, string> { ["Directory"] = Path.Combine(Data, "membership", node.Region) },
+        };
+        var hubs = Layout.Nodes.Where(other => other.Role == "hub");
+        if (node.Role == "hub")
+        {
+            settings["Hub"] = new Dictionary<string, object> { ["Members"] = hubs.Select(hub => $"{hub.Node}={hub.Raft}").ToArray() };
+        }
+        else
+        {
+            settings["Upstreams"] = hubs.Select(hub => hub.Gateway).ToArray();
+        }
+
+        Directory.CreateDirectory(Path.GetDirectoryName(ConfigurationOf(node.Node))!);
+        File.WriteAllText(ConfigurationOf(node.Node), JsonSerializer.Serialize(new Dictionary<string, object> { ["Quicksilver"] = settings }, Indented));
+    }
+
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
+
+    /// <summary>Starts a node that does not run. Does not wait for it.</summary>
+    public void Start(string node)
+    {
+        var planned = this[node];
+        if (NodeProcess.IsRunning(planned.Pid))
+        {
+            throw new InvalidOperationException($"Node '{node}' is running already, as process {planned.Pid}.");
+        }
+
+        Record(planned with { Pid = NodeProcess.Start(SiloExecutable, ["--config", ConfigurationOf(node)], planned.Log) });
+    }
+
+    /// <summary>Ends a node with SIGKILL, as a crash does.</summary>
+    public async Task KillAsync(string node, CancellationToken cancellation)
+    {
+        NodeProcess.Resume(this[node].Pid);
+        NodeProcess.Kill(this[node].Pid);
+        await GoneAsync(node, StopTimeout, cancellation);
+    }
+
+    /// <summary>Ends a node with SIGTERM; with SIGKILL where it does not end in time.</summary>
+    public async Task StopAsync(string node, CancellationToken cancellation)
+    {
+        NodeProcess.Terminate(this[node].Pid);
+        if (!await GoneAsync(node, StopTimeout, cancellation))
+        {
+            await KillAsync(node, cancellation);
+        }
+    }
+
+    /// <summary>Stops the world for a node (SIGSTOP) until it is resumed.</summary>
+    public void Pause(string node) => NodeProcess.Pause(this[node].Pid);
+
+    public void Resume(string node) => NodeProcess.Resume(this[node].Pid);
+
+    /// <summary>
+    /// Waits until nodes are ready. Throws where one ends instead, with the end of its log, and <see cref="TimeoutException"/>.
+    /// </summary>
+    public async Task ReadyAsync(IEnumerable<string> nodes, TimeSpan timeout, CancellationToken cancellation)
+    {
+        using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(2) };
+        var start = _time.GetTimestamp();
+        foreach (var node in nodes)
+        {
+            while (!await IsReadyAsync(http, node, cancellation))
+            {
+                if (!IsRunning(node))
+                {
+                    throw new InvalidOperationException($"Node '{node}' ended instead of getting ready. Its log ends with:\n{LogEnd(node)}");
+                }
+
+                if (_time.GetElapsedTime(start) > timeout)
+                {
+                    throw new TimeoutException($"Node '{node}' is not ready after {timeout.TotalSeconds:0} s. Its log ends with:\n{LogEnd(node)}");
+                }
+
+                await Task.Delay(TimeSpan.FromMilliseconds(50), _time, cancellation);
+            }
+        }
+    }
+
+    private async Task<bool> IsReadyAsync(HttpClient http, string node, CancellationToken cancellation)
+    {
+        try
+        {
+            using var answer = await http.GetAsync(new Uri($"http://{this[node].Http}/healthz/ready"), cancellation);
+            return answer.IsSuccessStatusCode;
+        }
+        catch (Exception e) when (e is HttpRequestException or TaskCanceledException && !cancellation.IsCancellationRequested)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>The last lines of a node's log.</summary>
+    public string LogEnd(string node, int lines = 15) =>
+        File.Exists(this[node].Log) ? string.Join('\n', File.ReadLines(this[node].Log).TakeLast(lines)) : "(no log)";
+
+    private async Task<bool> GoneAsync(string node, TimeSpan timeout, CancellationToken cancellation)
+    {
+        var start = _time.GetTimestamp();
+        while (IsRunning(node))
+        {
+            if (_time.GetElapsedTime(start) > timeout)
+            {
+                return false;
+            }
+
+            await Task.Delay(TimeSpan.FromMilliseconds(10), _time, cancellation);
+        }
+
+        Record(this[node] with { Pid = 0 });
+        return true;
+    }
+
+    private void Record(ClusterNode node)
+    {
+        lock (_gate)
+        {
+            Layout = Layout.With(node);
+            Layout.Save(Data);
+        }
+    }
+
+    /// <summary>The silo of the same build as this program.</summary>
+    private static string SiloExecutable
+    {
+        get
+        {
+            var configuration = new DirectoryInfo(AppContext.BaseDirectory).Name;
+            var path = Path.Combine(AppContext.BaseDirectory, "..", "..", "Quicksilver.Silo", configuration, "Quicksilver.Orleans.Silo");
+            return File.Exists(path) ? Path.GetFullPath(path) : throw new InvalidOperationException($"The silo is not built: {path} is missing. Run 'dotnet build Quicksilver.Orleans.sln -c {configuration}'.");
+        }
+    }
+}

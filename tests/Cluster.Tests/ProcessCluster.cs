@@ -1,0 +1,125 @@
+using Microsoft.Extensions.Logging.Abstractions;
+using Quicksilver.Client;
+using Quicksilver.Local;
+using Quicksilver.Model;
+using Quicksilver.Testing;
+
+namespace Quicksilver.Cluster.Tests;
+
+/// <summary>A local cluster of real processes for one test, on ports and in a directory of its own.</summary>
+public sealed class ProcessCluster : IAsyncDisposable
+{
+    private static readonly TimeSpan ReadyTimeout = TimeSpan.FromSeconds(90);
+
+    private readonly TempDirectory _directory = new();
+
+    private ProcessCluster(int hubs) => Nodes = LocalCluster.Create(
+        new() { Hubs = hubs, Data = _directory.Sub("cluster"), BasePort = FreeRange(4 * (hubs + 2)) }, TimeProvider.System);
+
+    public LocalCluster Nodes { get; }
+
+    public string Sub(string name) => _directory.Sub(name);
+
+    public static async Task<ProcessCluster> StartAsync(CancellationToken stop, int hubs = 3)
+    {
+        var cluster = new ProcessCluster(hubs);
+        foreach (var node in cluster.Nodes.Layout.Nodes)
+        {
+            cluster.Nodes.Start(node.Node);
+        }
+
+        await cluster.ReadyAsync(stop);
+        return cluster;
+    }
+
+    public Task ReadyAsync(CancellationToken stop) => Nodes.ReadyAsync(Nodes.Layout.Nodes.Select(node => node.Node), ReadyTimeout, stop);
+
+    /// <summary>A client of its own session, over one node or, by default, over any hub node.</summary>
+    public QuicksilverClient Connect(TimeSpan deadline, params string[] nodes)
+    {
+        var options = new QuicksilverClientOptions { Deadline = deadline };
+        foreach (var node in nodes.Length > 0 ? nodes : Nodes.Hubs.ToArray())
+        {
+            options.Gateways.Add(Nodes[node].Gateway);
+        }
+
+        return new(options, TimeProvider.System, NullLoggerFactory.Instance);
+    }
+
+    /// <summary>Starts <c>qs</c> as a process against a node.</summary>
+    public ChildProcess StartQs(string node, params string[] args) =>
+        ChildProcess.Start("Quicksilver.Cli", "qs", [.. args, "--gateway", Nodes[node].Gateway]);
+
+    public ClusterInspector Inspector => new([.. Nodes.Layout.Nodes.Select(node => node.Gateway)], TimeProvider.System, NullLoggerFactory.Instance);
+
+    /// <summary>The hub node that leads; waits for one.</summary>
+    public async Task<string> LeaderAsync(CancellationToken stop)
+    {
+        string? leader = null;
+        await Eventually.TrueAsync(
+            async () =>
+            {
+                try
+                {
+                    leader = (await Inspector.StatusAsync(stop)).Nodes.FirstOrDefault(node => node.RaftRole == Contracts.RaftRole.Leader)?.Node.Value;
+                }
+                catch (QuicksilverException)
+                {
+                    // Nobody answers at this moment.
+                }
+
+                return leader is not null;
+            },
+            "a leader", stop, TimeSpan.FromSeconds(60));
+        return leader!;
+    }
+
+    /// <summary>Waits until all nodes are at one revision, compares them, and returns the revision.</summary>
+    public async Task<Revision> EqualAsync(CancellationToken stop)
+    {
+        var count = Nodes.Layout.Nodes.Count;
+        await Eventually.TrueAsync(
+            async () => (await Inspector.StatusAsync(stop)).Nodes is var nodes && nodes.Count == count && nodes.Select(node => node.Position).Distinct().Count() == 1,
+            $"{count} nodes at one position", stop, TimeSpan.FromSeconds(60));
+        var verification = await Inspector.VerifyAsync(stop);
+        Assert.True(verification.IsEqual && verification.Nodes.Count == count, $"{string.Join("; ", verification.Nodes)} {string.Join("; ", verification.Unreachable)}");
+        return verification.At;
+    }
+
+    /// <summary>The first of some ports in a row that were free a moment ago, below those the system gives out by itself.</summary>
+    private static int FreeRange(int count)
+    {
+        for (var first = 10_000 + (Environment.ProcessId % 500 * 40); ; first += count)
+        {
+            if (first + count > 32_000)
+            {
+                first = 10_000;
+            }
+
+            if (Enumerable.Range(first, count).All(IsFree))
+            {
+                return first;
+            }
+        }
+    }
+
+    private static bool IsFree(int port)
+    {
+        try
+        {
+            using var listener = new System.Net.Sockets.TcpListener(System.Net.IPAddress.Loopback, port);
+            listener.Start();
+            return true;
+        }
+        catch (System.Net.Sockets.SocketException)
+        {
+            return false;
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await Task.WhenAll(Nodes.Layout.Nodes.Select(node => Nodes.KillAsync(node.Node, CancellationToken.None)));
+        _directory.Dispose();
+    }
+}

@@ -1,0 +1,127 @@
+using System.Collections.Concurrent;
+using System.Text;
+using Quicksilver.Client;
+using Quicksilver.Contracts;
+using Quicksilver.Model;
+using Quicksilver.Testing;
+
+namespace Quicksilver.Cluster.Tests;
+
+/// <summary>
+/// Goal: a hub of three goes on without its leader, and regions without their hub. Method: five processes, killed with SIGKILL at
+/// moments that are armed by progress.
+/// </summary>
+public sealed class ThreeHubTests
+{
+    private const int Records = 30_000;
+    private const int BatchSize = 100;
+
+    private static CancellationToken Stop => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task An_import_through_a_region_survives_three_kills_of_the_leader_with_every_record_once()
+    {
+        await using var cluster = await ProcessCluster.StartAsync(Stop);
+        var file = cluster.Sub("rows");
+        await File.WriteAllLinesAsync(file, Enumerable.Range(0, Records).Select(i => $"{{\"key\":\"k{i:d6}\",\"value\":\"v{i}\"}}"), Stop);
+        await using var hub = cluster.Connect(TimeSpan.FromSeconds(60));
+        await hub.Catalog.CreateAsync("import", cancellation: Stop);
+        await using var import = cluster.StartQs("us-0", "import", "import", file, "--batch", $"{BatchSize}", "--rate", "3000", "--timeout", "60", "--json");
+        for (var kill = 0; kill < 3; kill++)
+        {
+            var before = await RevisionAsync(hub);
+            await Eventually.TrueAsync(
+                async () => import.HasExited || await RevisionAsync(hub) >= before + 20, $"progress before kill {kill}", Stop, TimeSpan.FromSeconds(60));
+            Assert.False(import.HasExited, $"The import ended before kill {kill}: {import.Output} {import.Errors}");
+            var leader = await cluster.LeaderAsync(Stop);
+            await cluster.Nodes.KillAsync(leader, Stop);
+            cluster.Nodes.Start(leader);
+        }
+
+        Assert.Equal((0, $"{{\"imported\":{Records},\"unchanged\":0,\"bad\":0}}"), (await import.WaitAsync(Stop), import.Output.Trim()));
+        await cluster.ReadyAsync(Stop);
+
+        // One revision for the keyspace and one for each batch, as without faults.
+        Assert.Equal(new Revision(1 + (Records / BatchSize)), await cluster.EqualAsync(Stop));
+        await using var us = cluster.Connect(TimeSpan.FromSeconds(30), "us-0");
+        var rows = await us.Keyspace("import").ScanAsync(new() { PageSize = 5_000 }, Stop).ToListAsync(Stop);
+        Assert.Equal(Records, rows.Count);
+        Assert.All(rows, row => Assert.Equal($"v{int.Parse(row.Key.ToString()[1..], System.Globalization.CultureInfo.InvariantCulture)}", row.Entry.Text));
+    }
+
+    [Fact]
+    public async Task With_all_hubs_dead_regions_read_on_and_writes_end_truthfully_and_come_back_with_the_hubs()
+    {
+        await using var cluster = await ProcessCluster.StartAsync(Stop);
+        await using var us = cluster.Connect(TimeSpan.FromSeconds(30), "us-0");
+        await using var eu = cluster.Connect(TimeSpan.FromSeconds(30), "eu-0");
+        await us.Catalog.CreateAsync("flags", cancellation: Stop);
+        await us.Keyspace("flags").PutAsync("k", "before", cancellation: Stop);
+        await Eventually.TrueAsync(async () => (await FindAsync(eu))?.Text == "before", "the put at eu", Stop);
+        Assert.Equal("before", (await us.Keyspace("flags").GetAsync("k", cancellation: Stop))!.Text);
+
+        using var enough = new CancellationTokenSource();
+        var readers = new[] { us, eu }.Select(client => Task.Run(() => ReadAsync(client, enough.Token), Stop)).ToList();
+        await Task.WhenAll(cluster.Nodes.Hubs.ToList().Select(hub => cluster.Nodes.KillAsync(hub, Stop)));
+
+        var start = TimeProvider.System.GetTimestamp();
+        await using var put = cluster.StartQs("us-0", "put", "flags", "k", "lost", "--timeout", "8", "--json");
+        var code = await put.WaitAsync(Stop);
+        Assert.True(code is 5 or 6, $"exit {code}: {put.Output} {put.Errors}");
+        Assert.True(TimeProvider.System.GetElapsedTime(start) < TimeSpan.FromSeconds(10), $"{TimeProvider.System.GetElapsedTime(start)}");
+
+        foreach (var hub in cluster.Nodes.Hubs)
+        {
+            cluster.Nodes.Start(hub);
+        }
+
+        await cluster.ReadyAsync(Stop);
+        start = TimeProvider.System.GetTimestamp();
+        Assert.Equal(CommitStatus.Committed, (await us.Keyspace("flags").PutAsync("k2", "after", cancellation: Stop)).Status);
+        Assert.True(TimeProvider.System.GetElapsedTime(start) < TimeSpan.FromSeconds(15), $"{TimeProvider.System.GetElapsedTime(start)}");
+        await enough.CancelAsync();
+        foreach (var latencies in await Task.WhenAll(readers))
+        {
+            // Without one failed call: a failure would have thrown.
+            var sorted = latencies.Order().ToList();
+            var p99 = sorted[(int)(sorted.Count * 0.99)];
+            TestContext.Current.TestOutputHelper?.WriteLine($"{sorted.Count} reads, p99 {p99.TotalMilliseconds:0.00} ms, max {sorted[^1].TotalMilliseconds:0.0} ms");
+            Assert.True(p99 < TimeSpan.FromMilliseconds(20), $"p99 {p99}");
+        }
+
+        await cluster.EqualAsync(Stop);
+    }
+
+    private static async ValueTask<Entry?> FindAsync(QuicksilverClient client)
+    {
+        try
+        {
+            return await client.Keyspace("flags").GetAsync("k", cancellation: Stop);
+        }
+        catch (QuicksilverException e) when (e.Code == QuicksilverErrorCode.KeyspaceNotFound)
+        {
+            return null;
+        }
+    }
+
+    private static async Task<List<TimeSpan>> ReadAsync(QuicksilverClient client, CancellationToken enough)
+    {
+        var latencies = new List<TimeSpan>();
+        while (!enough.IsCancellationRequested)
+        {
+            var start = TimeProvider.System.GetTimestamp();
+            Assert.Equal("before", (await client.Keyspace("flags").GetAsync("k", ReadOptions.Eventual, CancellationToken.None))?.Text);
+            latencies.Add(TimeProvider.System.GetElapsedTime(start));
+            await Task.Yield();
+        }
+
+        return latencies;
+    }
+
+    /// <summary>Revision of the hub as a linearizable read sees it.</summary>
+    private static async Task<long> RevisionAsync(QuicksilverClient client)
+    {
+        await client.Catalog.FindAsync("import", ReadOptions.Linearizable, Stop);
+        return client.Session!.Value.Position.Revision.Value;
+    }
+}
