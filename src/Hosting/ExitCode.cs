@@ -24,6 +24,9 @@ public static class ExitCode
     /// <summary>This hub member cannot go on by its own log: its data must be rebuilt from another member.</summary>
     public const int NeedsRepair = 12;
 
+    /// <summary>This hub member has no data and the hub was formed already: it must not take part until it was rebuilt.</summary>
+    public const int FormationRefused = 14;
+
     /// <summary>A port is in use.</summary>
     public const int PortInUse = 13;
 
@@ -33,6 +36,7 @@ public static class ExitCode
         ConfigurationException => Configuration,
         PortInUseException => PortInUse,
         NeedsRepairException => NeedsRepair,
+        FormationRefusedException => FormationRefused,
         StorageException { Fault: StorageFault.InUse or StorageFault.Foreign } => ForeignData,
         StorageException => Storage,
         IOException => Storage,

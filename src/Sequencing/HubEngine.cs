@@ -13,6 +13,7 @@ public sealed partial class HubEngine : IAsyncDisposable
     private readonly TimeProvider _time;
     private readonly Func<ulong> _random;
     private readonly ILogger _logger;
+    private readonly Formation _formation;
     private readonly CancellationTokenSource _stop = new();
     private readonly TaskCompletionSource<Exception> _fault = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Task _forming = Task.CompletedTask;
@@ -25,6 +26,7 @@ public sealed partial class HubEngine : IAsyncDisposable
         _time = time;
         _random = random;
         _logger = loggers.CreateLogger<HubEngine>();
+        _formation = new(raft.Self, raft.Members, raft.LogDirectory, time, loggers.CreateLogger<Formation>());
         Applier = new(store, options.OperationWindow);
 
         // Nothing is applied before Raft is started, so the sequencer is there when the first entry is.
@@ -46,6 +48,7 @@ public sealed partial class HubEngine : IAsyncDisposable
 
     public async Task StartAsync(CancellationToken cancellation)
     {
+        await _formation.EnsureAsync(_store.Progress.AppliedIndex, cancellation).ConfigureAwait(false);
         Sequencer.Start();
         await Raft.StartAsync(cancellation).ConfigureAwait(false);
         _forming = FormAsync();

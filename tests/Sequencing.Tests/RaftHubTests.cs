@@ -119,6 +119,55 @@ public sealed class RaftHubTests : IDisposable
     }
 
     [Fact]
+    public async Task A_member_that_lost_its_disk_is_refused_and_nothing_that_was_acknowledged_is_lost_with_it()
+    {
+        await using var hub = await HubMembers.StartAsync(_directory, 3, Stop);
+        var commands = new Commands(hub.LogTime);
+        await hub.CommitAsync([commands.Create("flags")], Stop);
+
+        // C is away while A and X take an entry; X loses its disk, and A dies.
+        var c = hub.Members.First(member => member != hub.Leader);
+        await hub.StopAsync(c, Stop);
+        await hub.CommitAsync([commands.Put(new(1), "k", "v")], Stop);
+        var x = hub.Leader!;
+        var a = hub.Members.First(member => member != x && member != c);
+        await hub.StopAsync(x, Stop);
+        Directory.Delete(x.Path, recursive: true);
+        await hub.RestartAsync(c, Stop);
+        await Assert.ThrowsAsync<FormationRefusedException>(() => hub.RestartAsync(x, Stop));
+        await hub.StopAsync(x, Stop);
+        await Assert.ThrowsAsync<FormationRefusedException>(() => hub.RestartAsync(x, Stop));
+        await hub.StopAsync(x, Stop);
+
+        // The two that have not forgotten go on with all of it.
+        Assert.Equal(CommitOutcome.Committed(new(3)), (await hub.CommitAsync([commands.Put(new(1), "k2", "v")], Stop))[0]);
+        await hub.WaitForEqualAsync(new(3), Stop);
+        await hub.StopAsync(a, Stop);
+        Assert.NotEqual(CommitKind.Committed, (await c.Engine!.Sequencer.CommitAsync([commands.Put(new(1), "k3", "v")], Stop))[0].Kind);
+    }
+
+    [Fact]
+    public async Task Members_wait_for_the_last_of_them_before_the_first_hub_is_formed()
+    {
+        var addresses = Enumerable.Range(0, 3).Select(i => new HubMember(NodeId.Parse($"hub-{i}"), new(IPAddress.Loopback, HubMembers.FreePort()))).ToList();
+        Task Form(int member) => new Formation(
+            addresses[member].Node, addresses, _directory.Sub($"{member}"), TimeProvider.System, NullLogger.Instance).EnsureAsync(LogIndex.None, Stop);
+        var two = new[] { Form(0), Form(1) };
+        using (var probe = new System.Net.Sockets.TcpClient())
+        {
+            // Both listen, and so have asked each other at least once when a connection to the second is accepted.
+            await probe.ConnectAsync(addresses[1].Endpoint, Stop);
+        }
+
+        Assert.All(two, waiting => Assert.False(waiting.IsCompleted));
+        await Task.WhenAll([.. two, Form(2)]).WaitAsync(TimeSpan.FromSeconds(20), Stop);
+        Assert.All(Enumerable.Range(0, 3), member => Assert.True(File.Exists(Path.Combine(_directory.Sub($"{member}"), "formed"))));
+
+        // Formed once: alone now, without asking anybody.
+        await Form(0).WaitAsync(TimeSpan.FromSeconds(5), Stop);
+    }
+
+    [Fact]
     public async Task A_flipped_byte_in_the_raft_log_is_refused_and_nothing_of_it_is_applied()
     {
         var hub = await HubMembers.StartAsync(_directory, 1, Stop);

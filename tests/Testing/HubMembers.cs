@@ -47,8 +47,10 @@ public sealed class HubMembers : IAsyncDisposable
         foreach (var (node, path) in directories)
         {
             hub.Members.Add(new(node, path));
-            await hub.RestartAsync(hub.Members[^1], stop);
         }
+
+        // Together: a new hub is formed when all are there.
+        await Task.WhenAll(hub.Members.Select(member => hub.RestartAsync(member, stop)));
 
         await Eventually.TrueAsync(
             () => hub.Leader?.Store?.Progress.Cluster.IsNone == false, "a leader and a formed cluster", stop);
