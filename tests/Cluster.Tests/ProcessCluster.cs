@@ -4,6 +4,7 @@ using Quicksilver.Local;
 using Quicksilver.Model;
 using Quicksilver.Testing;
 
+
 namespace Quicksilver.Cluster.Tests;
 
 /// <summary>A local cluster of real processes for one test, on ports and in a directory of its own.</summary>
@@ -78,25 +79,42 @@ public sealed class ProcessCluster : IAsyncDisposable
     public async Task<Revision> EqualAsync(CancellationToken stop)
     {
         var count = Nodes.Layout.Nodes.Count;
-        await Eventually.TrueAsync(
-            async () => (await Inspector.StatusAsync(stop)).Nodes is var nodes && nodes.Count == count && nodes.Select(node => node.Position).Distinct().Count() == 1,
-            $"{count} nodes at one position", stop, TimeSpan.FromSeconds(60));
+        var last = "";
+        try
+        {
+            await Eventually.TrueAsync(
+                async () =>
+                {
+                    var inspection = await Inspector.StatusAsync(stop);
+                    last = $"{string.Join("; ", inspection.Nodes.Select(node => $"{node.Node} {node.Position.Revision} {node.RaftRole} {node.State}"))} {string.Join("; ", inspection.Unreachable)}";
+                    return inspection.Nodes.Count == count && inspection.Nodes.Select(node => node.Position).Distinct().Count() == 1;
+                },
+                $"{count} nodes at one position", stop, TimeSpan.FromSeconds(60));
+        }
+        catch (TimeoutException e)
+        {
+            var logs = Nodes.Layout.Nodes.Select(node => $"--- {node.Node}{(Nodes.IsRunning(node.Node) ? "" : " (not running)")}\n{Nodes.LogEnd(node.Node, 6)}");
+            throw new TimeoutException($"{e.Message} Last seen: {last}\n{string.Join('\n', logs)}", e);
+        }
+
         var verification = await Inspector.VerifyAsync(stop);
         Assert.True(verification.IsEqual && verification.Nodes.Count == count, $"{string.Join("; ", verification.Nodes)} {string.Join("; ", verification.Unreachable)}");
         return verification.At;
     }
 
+    private static int s_nextPort = 10_000 + (Environment.ProcessId % 500 * 40);
+
     /// <summary>The first of some ports in a row that were free a moment ago, below those the system gives out by itself.</summary>
     private static int FreeRange(int count)
     {
-        for (var first = 10_000 + (Environment.ProcessId % 500 * 40); ; first += count)
+        while (true)
         {
+            var first = Interlocked.Add(ref s_nextPort, count) - count;
             if (first + count > 32_000)
             {
-                first = 10_000;
+                Interlocked.CompareExchange(ref s_nextPort, 10_000, first + count);
             }
-
-            if (Enumerable.Range(first, count).All(IsFree))
+            else if (Enumerable.Range(first, count).All(IsFree))
             {
                 return first;
             }

@@ -182,7 +182,7 @@ public sealed partial class GatewayLink : IAsyncDisposable
                 Volatile.Write(ref _up, new(TaskCreationOptions.RunContinuationsAsynchronously));
             }
 
-            await lost.CancelAsync().ConfigureAwait(false);
+            await CancelAsync(lost).ConfigureAwait(false);
             foreach (var connection in connections.Keys)
             {
                 connection.Abort(new ConnectionAbortedException("The link is lost."));
@@ -261,16 +261,30 @@ public sealed partial class GatewayLink : IAsyncDisposable
             })))
             .AddClusterConnectionLostHandler((_, _) =>
             {
-                try
-                {
-                    lost.Cancel();
-                }
-                catch (ObjectDisposedException)
-                {
-                    // The session ended before Orleans noticed.
-                }
+                // Not in line: callbacks of calls must neither run inside nor throw into a handler of Orleans.
+                _ = CancelAsync(lost);
             }));
         return builder.Build();
+    }
+
+    /// <summary>
+    /// Lets go of the calls of a session. A call in flight tells the far side, through a client that may be closed already, and then
+    /// its callback throws: that must end neither the loop of the link nor the disposal of its owner.
+    /// </summary>
+    private async Task CancelAsync(CancellationTokenSource source)
+    {
+        try
+        {
+            await source.CancelAsync().ConfigureAwait(false);
+        }
+        catch (AggregateException e)
+        {
+            LogClosing(e.GetBaseException().Message);
+        }
+        catch (ObjectDisposedException)
+        {
+            // The session ended before Orleans noticed.
+        }
     }
 
     private async Task CloseAsync(IHost host)
@@ -299,7 +313,7 @@ public sealed partial class GatewayLink : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        await _stop.CancelAsync().ConfigureAwait(false);
+        await CancelAsync(_stop).ConfigureAwait(false);
         await _loop.ConfigureAwait(false);
         await _closing.ConfigureAwait(false);
         Volatile.Read(ref _up).TrySetException(new ObjectDisposedException(nameof(GatewayLink)));

@@ -117,10 +117,18 @@ public sealed class ReadGate(NodeContext node, IHubReads hub, ReadGateOptions op
         }
     }
 
-    private async ValueTask<Admission> AdmitLinearizableAsync(CancellationToken cancellation) =>
-        await hub.ReadBarrierAsync(cancellation) is { } barrier
-            ? await AdmitAfterWaitAsync(barrier, cancellation)
-            : new(ReadStatus.Unavailable, null, false);
+    private async ValueTask<Admission> AdmitLinearizableAsync(CancellationToken cancellation)
+    {
+        if (await hub.ReadBarrierAsync(cancellation) is not { } barrier)
+        {
+            return new(ReadStatus.Unavailable, null, false);
+        }
+
+        // A leader that dies after it named the barrier leaves its followers waiting for the next one to commit. The read is then
+        // to be asked again, with a barrier of the new leader: it is not the caller who asked for too much.
+        var admission = await AdmitAfterWaitAsync(barrier, cancellation);
+        return admission.Status == ReadStatus.NotYet ? new(ReadStatus.Unavailable, null, false) : admission;
+    }
 
     private async ValueTask<Admission> AdmitAfterWaitAsync(Revision revision, CancellationToken cancellation) =>
         await node.Store.Waiters.WaitAsync(revision, options.MaxWait, time, cancellation) switch
