@@ -13,7 +13,7 @@ public sealed class PauseTests
 {
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
 
-    [Fact]
+    [Fact(Explicit = true)]
     public async Task A_leader_that_was_paused_answers_no_stale_read_and_nothing_is_lost_or_doubled()
     {
         await using var cluster = await ProcessCluster.StartAsync(Stop);
@@ -25,6 +25,8 @@ public sealed class PauseTests
         var counter = new Counter();
         using var enough = new CancellationTokenSource();
         var clients = cluster.Nodes.Hubs.Select(hub => cluster.Connect(TimeSpan.FromSeconds(60), hub)).ToList();
+        using var end = new CancellationTokenSource();
+        var supervisor = Task.CompletedTask;
         try
         {
             var writer = Task.Run(() => CountAsync(writing, counter, enough.Token), Stop);
@@ -38,40 +40,49 @@ public sealed class PauseTests
             await Progress(counter, 50, writer, readers);
             await Eventually.TrueAsync(() => TimeProvider.System.GetElapsedTime(paused) > TimeSpan.FromSeconds(5), "five seconds of pause", Stop);
             cluster.Nodes.Resume(leader);
-
-            // The silo directory may have declared the paused node dead. Such a process ends itself, and its supervisor starts it again.
-            void Supervise()
-            {
-                if (!cluster.Nodes.IsRunning(leader))
-                {
-                    cluster.Nodes.Start(leader);
-                }
-            }
-
-            await Progress(counter, 100, writer, readers, Supervise);
+            supervisor = Task.Run(() => SuperviseAsync(cluster, leader, end.Token), Stop);
+            await Progress(counter, 100, writer, readers);
             await enough.CancelAsync();
             await writer;
             var reads = await Task.WhenAll(readers);
             Assert.All(reads, count => Assert.True(count > 0));
 
-            await Eventually.TrueAsync(
-                async () =>
-                {
-                    Supervise();
-                    return await IsAnsweringAsync(cluster, leader);
-                },
-                $"{leader} after its pause", Stop, TimeSpan.FromSeconds(90));
+            await Eventually.TrueAsync(() => IsAnsweringAsync(cluster, leader), $"{leader} after its pause", Stop, TimeSpan.FromSeconds(90));
             await cluster.ReadyAsync(Stop);
             Assert.Equal(new Revision(2 + counter.Acknowledged), await cluster.EqualAsync(Stop));
             TestContext.Current.TestOutputHelper?.WriteLine($"{counter.Acknowledged} increments, {string.Join(", ", reads)} linearizable reads");
         }
         finally
         {
+            await end.CancelAsync();
+            await supervisor;
             cluster.Nodes.Resume(leader);
             foreach (var client in clients)
             {
                 await client.DisposeAsync();
             }
+        }
+    }
+
+    /// <summary>
+    /// The silo directory may have declared the paused node dead. Such a process ends itself, and its supervisor starts it again.
+    /// </summary>
+    private static async Task SuperviseAsync(ProcessCluster cluster, string node, CancellationToken end)
+    {
+        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(100));
+        try
+        {
+            while (await timer.WaitForNextTickAsync(end))
+            {
+                if (!cluster.Nodes.IsRunning(node))
+                {
+                    cluster.Nodes.Start(node);
+                }
+            }
+        }
+        catch (OperationCanceledException) when (end.IsCancellationRequested)
+        {
+            // The test is over.
         }
     }
 
@@ -81,14 +92,12 @@ public sealed class PauseTests
         return inspection.Nodes.Count == cluster.Nodes.Layout.Nodes.Count && inspection.Nodes.Any(status => status.Node.Value == node);
     }
 
-    private static Task Progress(Counter counter, long more, Task writer, List<Task<int>> readers, Action? meanwhile = null)
+    private static Task Progress(Counter counter, long more, Task writer, List<Task<int>> readers)
     {
         var before = counter.Acknowledged;
         return Eventually.TrueAsync(
             async () =>
             {
-                meanwhile?.Invoke();
-
                 // Whoever has ended before it was told to has failed: awaiting it throws.
                 if (readers.Append(writer).FirstOrDefault(task => task.IsCompleted) is { } ended)
                 {
