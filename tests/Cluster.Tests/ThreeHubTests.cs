@@ -65,7 +65,7 @@ public sealed class ThreeHubTests
         await Task.WhenAll(cluster.Nodes.Hubs.ToList().Select(hub => cluster.Nodes.KillAsync(hub, Stop)));
 
         var start = TimeProvider.System.GetTimestamp();
-        // Its deadline is that of the call; the bound below is that of the process, with its start and its end beside two busy readers.
+        // Shorter than the default deadline of 10 s, with which the process ends after these 10 s.
         await using var put = cluster.StartQs("us-0", "put", "flags", "k", "lost", "--timeout", "6", "--json");
         var code = await put.WaitAsync(Stop);
         Assert.True(code is 5 or 6, $"exit {code}: {put.Output} {put.Errors}");
