@@ -150,9 +150,9 @@ internal sealed class CommonOptions
 
     public Option<double> Timeout { get; } = new("--timeout")
     {
-        Description = "Seconds that one operation may take, all its tries together.",
+        Description = "Seconds that one operation may take: connecting, finding its keyspace and all tries together.",
         Recursive = true,
-        DefaultValueFactory = _ => 10,
+        DefaultValueFactory = _ => QuicksilverClientOptions.DefaultDeadline.TotalSeconds,
         Validators = { Checks.Between(0.1, 3_600) },
     };
 }

@@ -13,11 +13,14 @@ internal sealed class Caller(GatewayLink link, QuicksilverClientOptions options,
 
     public TimeProvider Time => time;
 
+    /// <summary>Starts the clock of one operation. All its calls share it.</summary>
+    public Deadline Begin() => new(time, options.Deadline);
+
     /// <summary>Makes a read; <paramref name="isFinal"/> tells an answer from one that is worth another try.</summary>
     public async ValueTask<TAnswer> ReadAsync<TAnswer>(
-        Func<IGrainFactory, CancellationToken, ValueTask<TAnswer>> call, Func<TAnswer, bool> isFinal, CancellationToken cancellation)
+        Func<IGrainFactory, CancellationToken, ValueTask<TAnswer>> call, Func<TAnswer, bool> isFinal, Deadline deadline, CancellationToken cancellation)
     {
-        var tries = new Tries(this);
+        var tries = new Tries(this, deadline);
         while (true)
         {
             try
@@ -48,9 +51,9 @@ internal sealed class Caller(GatewayLink link, QuicksilverClientOptions options,
     /// inside where something was sent.
     /// </summary>
     public async ValueTask<(CommitOutcome Outcome, AnswerContext Context)> CommitAsync(
-        Func<LinkSession, CancellationToken, Task<MergedOutcomes>> send, OperationId operationId, bool isKnownId, CancellationToken cancellation)
+        Func<LinkSession, CancellationToken, Task<MergedOutcomes>> send, OperationId operationId, bool isKnownId, Deadline deadline, CancellationToken cancellation)
     {
-        var tries = new Tries(this);
+        var tries = new Tries(this, deadline);
 
         // True once a try of this call was sent and not answered: a copy of it may still be on its way.
         var maybe = false;
@@ -155,20 +158,12 @@ internal sealed class Caller(GatewayLink link, QuicksilverClientOptions options,
         ? new(QuicksilverErrorCode.OutcomeUnknown, $"The write may have happened or may still happen: {why}. Ask again with operation id {operationId}.", WriteOutcome.Unknown) { OperationId = operationId }
         : new(QuicksilverErrorCode.Unavailable, $"The write was not done within {options.Deadline.TotalSeconds:0.#} s: {why}.", WriteOutcome.NotCommitted) { OperationId = operationId };
 
-    /// <summary>The tries of one operation: time left, and a growing pause between them.</summary>
-    private sealed class Tries(Caller caller)
+    /// <summary>The tries of one call: a growing pause between them, within the deadline of the operation.</summary>
+    private sealed class Tries(Caller caller, Deadline deadline)
     {
-        private readonly long _start = caller.Time.GetTimestamp();
         private TimeSpan _pause = caller.Options.MinBackoff;
 
-        public TimeSpan Left
-        {
-            get
-            {
-                var left = caller.Options.Deadline - caller.Time.GetElapsedTime(_start);
-                return left > TimeSpan.Zero ? left : TimeSpan.Zero;
-            }
-        }
+        public TimeSpan Left => deadline.Left;
 
         /// <summary>Waits before the next try; false where no time is left for one.</summary>
         public async ValueTask<bool> PauseAsync(TimeSpan? atLeast, CancellationToken cancellation)

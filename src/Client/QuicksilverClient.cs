@@ -44,11 +44,11 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
     public IKeyspace Keyspace(string name) =>
         _keyspaces.GetOrAdd(KeyspaceName.Parse(name), static (name, client) => new(name, client), this);
 
-    internal async ValueTask<KeyspaceInfo?> FindKeyspaceAsync(KeyspaceName name, ReadOptions options, CancellationToken cancellation)
+    internal async ValueTask<KeyspaceInfo?> FindKeyspaceAsync(KeyspaceName name, ReadOptions options, Deadline deadline, CancellationToken cancellation)
     {
         var answer = await Caller.ReadAsync(
             (grains, stop) => grains.GetGrain<ICatalogGrain>(0).Resolve(name, SessionState.Require(options), stop),
-            answer => answer.Status is not (ReadStatus.Unavailable or ReadStatus.Overloaded), cancellation).ConfigureAwait(false);
+            answer => answer.Status is not (ReadStatus.Unavailable or ReadStatus.Overloaded), deadline, cancellation).ConfigureAwait(false);
         switch (answer.Status)
         {
             case ReadStatus.Ok:
@@ -68,13 +68,13 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
     /// has its name now; null for commands that name keyspaces themselves, which must not be judged twice.
     /// </summary>
     internal async ValueTask<CommitResult> CommitAsync(
-        Func<OperationId, ValueTask<Route>> encode, OperationId? givenId, Action? onKeyspaceGone, string keyspace, CancellationToken cancellation)
+        Func<OperationId, ValueTask<Route>> encode, OperationId? givenId, Action? onKeyspaceGone, string keyspace, Deadline deadline, CancellationToken cancellation)
     {
         for (var again = true; ; again = false)
         {
-            var (id, route) = await PrepareAsync(encode, givenId, cancellation).ConfigureAwait(false);
+            var (id, route) = await PrepareAsync(encode, givenId, deadline, cancellation).ConfigureAwait(false);
             var (outcome, context) = await Caller.CommitAsync(
-                (session, stop) => SendAsync(session, route, stop), id, isKnownId: givenId is not null, cancellation).ConfigureAwait(false);
+                (session, stop) => SendAsync(session, route, stop), id, isKnownId: givenId is not null, deadline, cancellation).ConfigureAwait(false);
             SessionState.Learn(context, outcome.Kind == CommitKind.Committed ? context.Position with { Revision = outcome.Revision } : context.Position);
             switch (outcome.Kind)
             {
@@ -99,11 +99,11 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
     }
 
     private async ValueTask<(OperationId Id, Route Route)> PrepareAsync(
-        Func<OperationId, ValueTask<Route>> encode, OperationId? givenId, CancellationToken cancellation)
+        Func<OperationId, ValueTask<Route>> encode, OperationId? givenId, Deadline deadline, CancellationToken cancellation)
     {
         try
         {
-            var id = givenId ?? await NewOperationIdAsync(cancellation).ConfigureAwait(false);
+            var id = givenId ?? await NewOperationIdAsync(deadline, cancellation).ConfigureAwait(false);
             return (id, await encode(id).ConfigureAwait(false));
         }
         catch (QuicksilverException e)
@@ -131,12 +131,12 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
         return await merger.CommitAsync([route.Command], cancellation).ConfigureAwait(false);
     }
 
-    private async ValueTask<OperationId> NewOperationIdAsync(CancellationToken cancellation)
+    private async ValueTask<OperationId> NewOperationIdAsync(Deadline deadline, CancellationToken cancellation)
     {
         if (SessionState.FreshLogTime is not { } logTime)
         {
             var context = await Caller.ReadAsync(
-                (grains, _) => grains.GetGrain<IClusterGrain>(0).Ping(), static answer => answer.LogTime != LogTime.None, cancellation).ConfigureAwait(false);
+                (grains, _) => grains.GetGrain<IClusterGrain>(0).Ping(), static answer => answer.LogTime != LogTime.None, deadline, cancellation).ConfigureAwait(false);
             if (context.LogTime == LogTime.None)
             {
                 throw new QuicksilverException(QuicksilverErrorCode.Unavailable, "The region has not heard from the hub since it started, so no write can be named yet.");

@@ -7,10 +7,14 @@ public sealed class QuicksilverClientOptions
     public IList<string> Gateways { get; } = [];
 
     /// <summary>
-    /// How long one operation may take, all its tries together. Default 10 s. A write that is not certain by then ends in an
-    /// exception that says whether it may have happened.
+    /// How long one operation may take: connecting, finding its keyspace and all tries together. Default 8 s: longer than a hub
+    /// needs for a new leader, and short enough that a command of <c>qs</c> ends within 10 s. A write that is not certain by
+    /// then ends in an exception that says whether it may have happened.
     /// </summary>
-    public TimeSpan Deadline { get; set; } = TimeSpan.FromSeconds(10);
+    public TimeSpan Deadline { get; set; } = DefaultDeadline;
+
+    /// <summary>The deadline of a client that names none.</summary>
+    public static readonly TimeSpan DefaultDeadline = TimeSpan.FromSeconds(8);
 
     /// <summary>First pause between two tries; doubles up to half a second. Default 10 ms.</summary>
     public TimeSpan MinBackoff { get; set; } = TimeSpan.FromMilliseconds(10);

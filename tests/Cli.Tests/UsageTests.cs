@@ -11,7 +11,7 @@ namespace Quicksilver.Cli.Tests;
 /// </summary>
 public sealed class UsageTests
 {
-    private readonly string _nowhere = $"127.0.0.1:{HubMembers.FreePort()}";
+    private readonly string _nowhere = $"127.0.0.1:{Ports.Free()}";
 
     private static async Task<(int Code, string Output, string Errors)> Run(params string[] args)
     {

@@ -57,7 +57,7 @@ public sealed class LinkTests : IDisposable
     }
 
     [Fact]
-    public async Task A_closed_port_is_refused() => Assert.Equal((ProbeResult.Refused, null), await Ask(HubMembers.FreePort()) is var probe ? (probe.Result, probe.Hello) : default);
+    public async Task A_closed_port_is_refused() => Assert.Equal((ProbeResult.Refused, null), await Ask(Ports.Free()) is var probe ? (probe.Result, probe.Hello) : default);
 
     [Fact]
     public async Task A_listener_that_says_nothing_is_silent_when_the_time_is_over()

@@ -79,7 +79,7 @@ public sealed class DevelopmentClusterTests
         await first.Process.SignalAsync(15, Stop);
         await using var third = DevelopmentProcess.StartSilo(
             ["--Quicksilver:Role=replica", "--Quicksilver:NodeId=eu-7", "--Quicksilver:Region=eu", $"--Quicksilver:DataDirectory={first.Directory.Sub("data/eu-0")}",
-             "--Quicksilver:Upstreams=127.0.0.1:9", .. Ports()]);
+             "--Quicksilver:Upstreams=127.0.0.1:9", .. FreePorts()]);
         Assert.Equal(11, await third.WaitAsync(Stop));
         Assert.Contains("belongs to node 'eu-0', this node is 'eu-7'", third.Errors, StringComparison.Ordinal);
     }
@@ -105,9 +105,9 @@ public sealed class DevelopmentClusterTests
         Assert.Contains("the environment is Production", process.Errors, StringComparison.Ordinal);
     }
 
-    private static IEnumerable<string> Ports() =>
+    private static IEnumerable<string> FreePorts() =>
     [
-        $"--Quicksilver:Ports:Gateway={HubMembers.FreePort()}", $"--Quicksilver:Ports:Silo={HubMembers.FreePort()}", $"--Quicksilver:Ports:Http={HubMembers.FreePort()}",
+        $"--Quicksilver:Ports:Gateway={Ports.Free()}", $"--Quicksilver:Ports:Silo={Ports.Free()}", $"--Quicksilver:Ports:Http={Ports.Free()}",
     ];
 
     /// <summary>Addresses on which a process listens, from the kernel's tables.</summary>

@@ -10,10 +10,10 @@ public sealed class DevelopmentProcess : IAsyncDisposable
     private const string Silo = "Quicksilver.Silo";
     private const string Executable = "Quicksilver.Orleans.Silo";
 
-    private readonly int _gateway = FreeRange();
-    private readonly int _http = FreeRange();
-    private readonly int _silo = FreeRange();
-    private readonly int _raft = HubMembers.FreePort();
+    private readonly int _gateway = Ports.FreeRange(3);
+    private readonly int _http = Ports.FreeRange(3);
+    private readonly int _silo = Ports.FreeRange(3);
+    private readonly int _raft = Ports.Free();
     private ChildProcess? _process;
 
     public TempDirectory Directory { get; } = new();
@@ -59,29 +59,6 @@ public sealed class DevelopmentProcess : IAsyncDisposable
     }
 
     private static int Offset(string region) => region switch { "hub" => 0, "eu" => 1, "us" => 2, _ => throw new ArgumentException(region) };
-
-    /// <summary>The first of three ports in a row that were free a moment ago.</summary>
-    private static int FreeRange()
-    {
-        while (true)
-        {
-            var first = HubMembers.FreePort();
-            try
-            {
-                foreach (var port in new[] { first + 1, first + 2 })
-                {
-                    using var listener = new System.Net.Sockets.TcpListener(System.Net.IPAddress.Loopback, port);
-                    listener.Start();
-                }
-
-                return first;
-            }
-            catch (Exception e) when (e is System.Net.Sockets.SocketException or ArgumentOutOfRangeException)
-            {
-                // Taken: look elsewhere.
-            }
-        }
-    }
 
     public async ValueTask DisposeAsync()
     {

@@ -4,7 +4,6 @@ using Quicksilver.Local;
 using Quicksilver.Model;
 using Quicksilver.Testing;
 
-
 namespace Quicksilver.Cluster.Tests;
 
 /// <summary>A local cluster of real processes for one test, on ports and in a directory of its own.</summary>
@@ -15,7 +14,7 @@ public sealed class ProcessCluster : IAsyncDisposable
     private readonly TempDirectory _directory = new();
 
     private ProcessCluster(int hubs) => Nodes = LocalCluster.Create(
-        new() { Hubs = hubs, Data = _directory.Sub("cluster"), BasePort = FreeRange(4 * (hubs + 2)) }, TimeProvider.System);
+        new() { Hubs = hubs, Data = _directory.Sub("cluster"), BasePort = Ports.FreeRange(4 * (hubs + 2)) }, TimeProvider.System);
 
     public LocalCluster Nodes { get; }
 
@@ -100,39 +99,6 @@ public sealed class ProcessCluster : IAsyncDisposable
         var verification = await Inspector.VerifyAsync(stop);
         Assert.True(verification.IsEqual && verification.Nodes.Count == count, $"{string.Join("; ", verification.Nodes)} {string.Join("; ", verification.Unreachable)}");
         return verification.At;
-    }
-
-    private static int s_nextPort = 10_000 + (Environment.ProcessId % 500 * 40);
-
-    /// <summary>The first of some ports in a row that were free a moment ago, below those the system gives out by itself.</summary>
-    private static int FreeRange(int count)
-    {
-        while (true)
-        {
-            var first = Interlocked.Add(ref s_nextPort, count) - count;
-            if (first + count > 32_000)
-            {
-                Interlocked.CompareExchange(ref s_nextPort, 10_000, first + count);
-            }
-            else if (Enumerable.Range(first, count).All(IsFree))
-            {
-                return first;
-            }
-        }
-    }
-
-    private static bool IsFree(int port)
-    {
-        try
-        {
-            using var listener = new System.Net.Sockets.TcpListener(System.Net.IPAddress.Loopback, port);
-            listener.Start();
-            return true;
-        }
-        catch (System.Net.Sockets.SocketException)
-        {
-            return false;
-        }
     }
 
     public async ValueTask DisposeAsync()

@@ -26,7 +26,7 @@ public sealed class LiveCluster : IAsyncDisposable
     private LiveCluster(int hubs)
     {
         var names = hubs == 1 ? ["hub"] : Enumerable.Range(0, hubs).Select(i => $"hub-{i}").ToList();
-        var members = names.Select(name => new Sequencing.HubMember(NodeId.Parse(name), new(IPAddress.Loopback, HubMembers.FreePort()))).ToList();
+        var members = names.Select(name => new Sequencing.HubMember(NodeId.Parse(name), new(IPAddress.Loopback, Testing.Ports.Free()))).ToList();
         foreach (var name in names)
         {
             _settings.Add(name, Settings(name, "hub", NodeRole.Hub) with
@@ -65,7 +65,7 @@ public sealed class LiveCluster : IAsyncDisposable
         NodeId = NodeId.Parse(name),
         Region = RegionName.Parse(region),
         DataDirectory = _directory.Sub(name),
-        Ports = new(HubMembers.FreePort(), HubMembers.FreePort(), HubMembers.FreePort()),
+        Ports = new(Testing.Ports.Free(), Testing.Ports.Free(), Testing.Ports.Free()),
     };
 
     public NodeHost this[string node] => _running[node];

@@ -16,9 +16,9 @@ public sealed class ProcessTests
     [Fact]
     public void A_free_port_passes_again_and_again()
     {
-        var endpoint = new IPEndPoint(IPAddress.Loopback, HubMembers.FreePort());
+        var endpoint = new IPEndPoint(IPAddress.Loopback, Ports.Free());
         PortCheck.Require([("Quicksilver:Ports:Gateway", endpoint)]);
-        PortCheck.Require([("Quicksilver:Ports:Gateway", endpoint), ("Quicksilver:Ports:Silo", new(IPAddress.Loopback, HubMembers.FreePort()))]);
+        PortCheck.Require([("Quicksilver:Ports:Gateway", endpoint), ("Quicksilver:Ports:Silo", new(IPAddress.Loopback, Ports.Free()))]);
     }
 
     [Fact]
@@ -28,7 +28,7 @@ public sealed class ProcessTests
         taken.Start();
         var endpoint = (IPEndPoint)taken.LocalEndpoint;
         var e = Assert.Throws<PortInUseException>(() => PortCheck.Require(
-            [("Quicksilver:Ports:Silo", new(IPAddress.Loopback, HubMembers.FreePort())), ("Quicksilver:Ports:Gateway", endpoint)]));
+            [("Quicksilver:Ports:Silo", new(IPAddress.Loopback, Ports.Free())), ("Quicksilver:Ports:Gateway", endpoint)]));
         Assert.Contains($"{endpoint.Port}", e.Message, StringComparison.Ordinal);
         Assert.Contains("Quicksilver:Ports:Gateway", e.Message, StringComparison.Ordinal);
         taken.Stop();
@@ -44,7 +44,7 @@ public sealed class ProcessTests
     [Fact]
     public void One_port_for_two_uses_is_refused()
     {
-        var endpoint = new IPEndPoint(IPAddress.Loopback, HubMembers.FreePort());
+        var endpoint = new IPEndPoint(IPAddress.Loopback, Ports.Free());
         Assert.Throws<PortInUseException>(() => PortCheck.Require([("Quicksilver:Ports:Gateway", endpoint), ("Quicksilver:Ports:Silo", endpoint)]));
     }
 

@@ -149,7 +149,7 @@ public sealed class RaftHubTests : IDisposable
     [Fact]
     public async Task Members_wait_for_the_last_of_them_before_the_first_hub_is_formed()
     {
-        var addresses = Enumerable.Range(0, 3).Select(i => new HubMember(NodeId.Parse($"hub-{i}"), new(IPAddress.Loopback, HubMembers.FreePort()))).ToList();
+        var addresses = Enumerable.Range(0, 3).Select(i => new HubMember(NodeId.Parse($"hub-{i}"), new(IPAddress.Loopback, Ports.Free()))).ToList();
         Task Form(int member) => new Formation(
             addresses[member].Node, addresses, _directory.Sub($"{member}"), TimeProvider.System, NullLogger.Instance).EnsureAsync(LogIndex.None, Stop);
         var two = new[] { Form(0), Form(1) };

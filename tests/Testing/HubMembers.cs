@@ -1,5 +1,4 @@
 using System.Net;
-using System.Net.Sockets;
 using Microsoft.Extensions.Logging.Abstractions;
 using Quicksilver.Model;
 using Quicksilver.Sequencing;
@@ -34,7 +33,7 @@ public sealed class HubMembers : IAsyncDisposable
     /// <summary>A new hub.</summary>
     public static Task<HubMembers> StartAsync(TempDirectory directory, int count, CancellationToken stop, SequencerOptions? options = null)
     {
-        var addresses = Enumerable.Range(0, count).Select(i => new HubMember(NodeId.Parse($"hub-{i}"), new(IPAddress.Loopback, FreePort()))).ToList();
+        var addresses = Enumerable.Range(0, count).Select(i => new HubMember(NodeId.Parse($"hub-{i}"), new(IPAddress.Loopback, Ports.Free()))).ToList();
         return StartAsync(addresses, addresses.ToDictionary(member => member.Node, member => directory.Sub(member.Node.Value)), stop, options);
     }
 
@@ -115,14 +114,6 @@ public sealed class HubMembers : IAsyncDisposable
         {
             throw new InvalidOperationException($"Members differ: {string.Join(" / ", hashes)}");
         }
-    }
-
-    /// <summary>A port that was free a moment ago.</summary>
-    public static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 
     public async ValueTask DisposeAsync()

@@ -37,11 +37,11 @@ internal sealed class CatalogClient(QuicksilverClient client) : ICatalog
                 write(command, id);
                 return new((command.WrittenMemory, KeyspaceId.Catalog.Value, grains => grains.GetGrain<ICatalogGrain>(0).CommitMany));
             },
-            null, null, name, cancellation);
+            null, null, name, client.Caller.Begin(), cancellation);
 
     /// <inheritdoc/>
     public ValueTask<KeyspaceInfo?> FindAsync(string name, ReadOptions? options, CancellationToken cancellation) =>
-        client.FindKeyspaceAsync(KeyspaceName.Parse(name), options ?? ReadOptions.Session, cancellation);
+        client.FindKeyspaceAsync(KeyspaceName.Parse(name), options ?? ReadOptions.Session, client.Caller.Begin(), cancellation);
 
     /// <inheritdoc/>
     public async IAsyncEnumerable<KeyspaceInfo> ListAsync(ReadOptions? options, [EnumeratorCancellation] CancellationToken cancellation)
@@ -52,7 +52,7 @@ internal sealed class CatalogClient(QuicksilverClient client) : ICatalog
             var answer = await client.Caller.ReadAsync(
                 (grains, stop) => grains.GetGrain<ICatalogGrain>(0).List(
                     new(client.SessionState.Require(options ?? ReadOptions.Session), after, PageSize), stop),
-                answer => answer.Status is not (ReadStatus.Unavailable or ReadStatus.Overloaded), cancellation).ConfigureAwait(false);
+                answer => answer.Status is not (ReadStatus.Unavailable or ReadStatus.Overloaded), client.Caller.Begin(), cancellation).ConfigureAwait(false);
             if (answer.Status != ReadStatus.Ok)
             {
                 throw ReadFailures.ToException(answer.Status, answer.Context, answer.Problem, "catalog");

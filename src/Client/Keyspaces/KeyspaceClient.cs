@@ -34,6 +34,7 @@ internal sealed class KeyspaceClient(KeyspaceName name, QuicksilverClient client
         }
 
         options ??= ReadOptions.Session;
+        var deadline = client.Caller.Begin();
         var entries = new Entry?[keys.Count];
         var wanted = Enumerable.Range(0, keys.Count).ToList();
 
@@ -46,7 +47,7 @@ internal sealed class KeyspaceClient(KeyspaceName name, QuicksilverClient client
             var answer = await ReadAsync(
                 (keyspace, grains, stop) => Shard(grains, keyspace, keys[wanted[0]]).GetMany(
                     new(Require(options, position), ReadBlocks.PackKeys([.. asked.Select(i => keys[i])])), stop),
-                answer => (answer.Status, answer.Context, answer.Problem), options, cancellation).ConfigureAwait(false);
+                answer => (answer.Status, answer.Context, answer.Problem), options, deadline, cancellation).ConfigureAwait(false);
             if (position is { } first && answer.Context.Position != first)
             {
                 if (++restarts > MaxRestarts)
@@ -140,15 +141,16 @@ internal sealed class KeyspaceClient(KeyspaceName name, QuicksilverClient client
         // Judged before anything is sent: wrong arguments are the caller's to hear of, whatever the cluster does.
         CommandWriter.WriteTransaction(new(), new(1), default, conditions, mutations, switches);
         var key = mutations.First().Key;
+        var deadline = client.Caller.Begin();
         return await client.CommitAsync(
             async id =>
             {
-                var keyspace = await ResolveForWriteAsync(cancellation).ConfigureAwait(false);
+                var keyspace = await ResolveForWriteAsync(deadline, cancellation).ConfigureAwait(false);
                 var command = new ByteWriter();
                 CommandWriter.WriteTransaction(command, keyspace.Id, id, conditions, mutations, switches);
                 return (command.WrittenMemory, keyspace.Id.Value, grains => Shard(grains, keyspace, key).CommitMany);
             },
-            options?.OperationId, Forget, name.Value, cancellation).ConfigureAwait(false);
+            options?.OperationId, Forget, name.Value, deadline, cancellation).ConfigureAwait(false);
     }
 
     /// <inheritdoc/>
@@ -191,7 +193,7 @@ internal sealed class KeyspaceClient(KeyspaceName name, QuicksilverClient client
         var answer = await ReadAsync(
             (keyspace, grains, stop) => grains.GetGrain<IKeyspaceGrain>(keyspace.Id.Value).Scan(
                 new(Require(options.Read, null), new(options.Prefix), new(options.Start), new(options.End), options.PageSize, new(cursor)), stop),
-            answer => (answer.Status, answer.Context, answer.Problem), options.Read, cancellation).ConfigureAwait(false);
+            answer => (answer.Status, answer.Context, answer.Problem), options.Read, client.Caller.Begin(), cancellation).ConfigureAwait(false);
         var rows = new List<Row>();
         var reader = new ByteReader(answer.Rows.Span);
         for (var left = reader.ReadCount(Limits.MaxScanRows, "the number of rows"); left > 0; left--)
@@ -206,14 +208,14 @@ internal sealed class KeyspaceClient(KeyspaceName name, QuicksilverClient client
     /// <summary>A read of this keyspace, once more with a fresh id where the one we knew is gone.</summary>
     private async ValueTask<TAnswer> ReadAsync<TAnswer>(
         Func<KeyspaceInfo, IGrainFactory, CancellationToken, ValueTask<TAnswer>> call,
-        Func<TAnswer, (ReadStatus Status, AnswerContext Context, string? Problem)> describe, ReadOptions options, CancellationToken cancellation)
+        Func<TAnswer, (ReadStatus Status, AnswerContext Context, string? Problem)> describe, ReadOptions options, Deadline deadline, CancellationToken cancellation)
     {
         for (var again = true; ; again = false)
         {
-            var keyspace = await ResolveAsync(options, cancellation).ConfigureAwait(false);
+            var keyspace = await ResolveAsync(options, deadline, cancellation).ConfigureAwait(false);
             var answer = await client.Caller.ReadAsync(
                 (grains, stop) => call(keyspace, grains, stop),
-                answer => describe(answer).Status is not (ReadStatus.Unavailable or ReadStatus.Overloaded), cancellation).ConfigureAwait(false);
+                answer => describe(answer).Status is not (ReadStatus.Unavailable or ReadStatus.Overloaded), deadline, cancellation).ConfigureAwait(false);
             var (status, context, problem) = describe(answer);
             if (status == ReadStatus.Ok)
             {
@@ -235,25 +237,25 @@ internal sealed class KeyspaceClient(KeyspaceName name, QuicksilverClient client
     }
 
     /// <summary>The keyspace of the name, as fresh as the read that asks for it.</summary>
-    private async ValueTask<KeyspaceInfo> ResolveAsync(ReadOptions options, CancellationToken cancellation) =>
+    private async ValueTask<KeyspaceInfo> ResolveAsync(ReadOptions options, Deadline deadline, CancellationToken cancellation) =>
         Volatile.Read(ref _known) is { } known
             ? known
-            : _known = await client.FindKeyspaceAsync(name, options, cancellation).ConfigureAwait(false)
+            : _known = await client.FindKeyspaceAsync(name, options, deadline, cancellation).ConfigureAwait(false)
                 ?? throw ReadFailures.ToException(ReadStatus.KeyspaceNotFound, default, null, name.Value);
 
     /// <summary>
     /// A write goes to the hub, so the hub's word counts: a region may not have heard yet of a keyspace that was just made, or
     /// that was made again.
     /// </summary>
-    private async ValueTask<KeyspaceInfo> ResolveForWriteAsync(CancellationToken cancellation)
+    private async ValueTask<KeyspaceInfo> ResolveForWriteAsync(Deadline deadline, CancellationToken cancellation)
     {
         if (Volatile.Read(ref _known) is { } known)
         {
             return known;
         }
 
-        var found = await client.FindKeyspaceAsync(name, ReadOptions.Session, cancellation).ConfigureAwait(false)
-            ?? await client.FindKeyspaceAsync(name, ReadOptions.Linearizable, cancellation).ConfigureAwait(false)
+        var found = await client.FindKeyspaceAsync(name, ReadOptions.Session, deadline, cancellation).ConfigureAwait(false)
+            ?? await client.FindKeyspaceAsync(name, ReadOptions.Linearizable, deadline, cancellation).ConfigureAwait(false)
             ?? throw ReadFailures.ToException(ReadStatus.KeyspaceNotFound, default, null, name.Value);
         Volatile.Write(ref _known, found);
         return found;

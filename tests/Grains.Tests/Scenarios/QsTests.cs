@@ -141,7 +141,7 @@ public sealed class QsTests(SharedCluster shared)
         var http = await QsRun.StartAsync("get", "a", "b", "--gateway", $"127.0.0.1:{Cluster.HttpPort("eu")}", "--timeout", "3");
         Assert.Equal(6, http.ExitCode);
         Assert.Contains("is not a Quicksilver gateway", http.Errors, StringComparison.Ordinal);
-        var closed = await QsRun.StartAsync("put", "a", "b", "c", "--gateway", $"127.0.0.1:{HubMembers.FreePort()}", "--timeout", "1", "--json");
+        var closed = await QsRun.StartAsync("put", "a", "b", "c", "--gateway", $"127.0.0.1:{Ports.Free()}", "--timeout", "1", "--json");
         Assert.Equal((6, ""), (closed.ExitCode, closed.Output));
         Assert.Contains("No Quicksilver gateway answers", closed.Errors, StringComparison.Ordinal);
     }
