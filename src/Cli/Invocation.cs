@@ -52,6 +52,8 @@ internal sealed class Invocation : IAsyncDisposable
 
     public ClusterInspector Inspector => new(Gateways, TimeProvider.System, NullLoggerFactory.Instance);
 
+    public HubAdministrator HubAdministrator => new(Gateways, TimeProvider.System, NullLoggerFactory.Instance);
+
     public void WriteLine(string text)
     {
         _output.Write(System.Text.Encoding.UTF8.GetBytes(text + "\n"));

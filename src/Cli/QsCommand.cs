@@ -35,6 +35,7 @@ public static class QsCommand
         root.Subcommands.Add(ExportCommand.Build(Add));
         root.Subcommands.Add(StatusCommand.Build(Add));
         root.Subcommands.Add(VerifyCommand.Build(Add));
+        root.Subcommands.Add(HubCommands.Build(Add));
 
         // A value may begin with '@'; it is not the name of a file with arguments.
         var result = root.Parse(args, new() { ResponseFileTokenReplacer = null });

@@ -14,7 +14,7 @@ namespace Quicksilver.Hosting;
 /// What works below the silo of a node: directory, store, log source, and either the hub's engine or the replicator with its
 /// link. Made in one place, in the order in which it can be used, and closed in reverse.
 /// </summary>
-internal sealed class NodeEngines : IAsyncDisposable
+internal sealed partial class NodeEngines : IAsyncDisposable
 {
     private readonly TaskCompletionSource<Exception> _never = new();
     private readonly DataDirectory _directory;
@@ -23,24 +23,20 @@ internal sealed class NodeEngines : IAsyncDisposable
     private readonly LogSource _source;
     private readonly PinnedViews _pins;
     private readonly HubEngine? _hub;
+    private readonly HubPeers? _peers;
     private readonly UpstreamLink? _link;
     private readonly Replicator? _replicator;
     private readonly NodeInstruments _instruments;
 
-    private NodeEngines(NodeSettings settings, DataDirectory directory, NodeStore store, TimeProvider time, ILoggerFactory loggers)
+    /// <param name="hub">The hub's engine, running; null on a replica.</param>
+    private NodeEngines(
+        NodeSettings settings, DataDirectory directory, NodeStore store, HubEngine? hub, HubPeers? peers, TimeProvider time, ILoggerFactory loggers)
     {
         _directory = directory;
         _store = store;
-        var replicaClock = settings.Role == NodeRole.Replica ? new ReplicaLogClock(store, time) : null;
-        if (replicaClock is null)
-        {
-            _hub = new(
-                store,
-                new() { Self = settings.NodeId, Members = settings.HubMembers, LogDirectory = directory.RaftPath },
-                new() { MaxQueuedCommands = settings.MaxQueuedCommands },
-                time, RandomBits, loggers);
-        }
-
+        _hub = hub;
+        _peers = peers;
+        var replicaClock = hub is null ? new ReplicaLogClock(store, time) : null;
         ILogClock clock = replicaClock is not null ? replicaClock : _hub!.Clock;
         _node = new(settings.NodeId, settings.Role, settings.Region, settings.GatewayText, settings.Upstreams, store, clock);
         _source = new(settings.NodeId, store, clock, new(), time);
@@ -69,35 +65,65 @@ internal sealed class NodeEngines : IAsyncDisposable
     public static async Task<NodeEngines> OpenAsync(NodeSettings settings, TimeProvider time, ILoggerFactory loggers, CancellationToken cancellation)
     {
         var directory = DataDirectory.Take(settings.DataDirectory);
+        HubPeers? peers = null;
         NodeStore? store = null;
-        NodeEngines? engines = null;
+        HubEngine? hub = null;
         try
         {
-            store = NodeStore.Open(directory, new()
+            if (settings is { Role: NodeRole.Hub, MembershipDirectory: { } membership })
             {
-                Node = settings.NodeId, BlockCacheBytes = settings.BlockCacheBytes, MaxWaiters = settings.MaxWaiters,
-            });
-            engines = new(settings, directory, store, time, loggers);
-            if (engines._hub is { } hub)
-            {
-                await hub.StartAsync(cancellation);
+                peers = new(settings, membership, time, loggers);
             }
 
-            return engines;
+            (store, hub) = settings.Role == NodeRole.Hub
+                ? await OpenHubAsync(settings, directory, peers, time, loggers, cancellation)
+                : (OpenStore(settings, directory), null);
+            return new(settings, directory, store, hub, peers, time, loggers);
         }
         catch
         {
-            if (engines is not null)
-            {
-                await engines.DisposeAsync();
-            }
-            else
-            {
-                store?.Dispose();
-                directory.Dispose();
-            }
-
+            await (hub?.DisposeAsync() ?? ValueTask.CompletedTask);
+            store?.Dispose();
+            await (peers?.DisposeAsync() ?? ValueTask.CompletedTask);
+            directory.Dispose();
             throw;
+        }
+    }
+
+    private static NodeStore OpenStore(NodeSettings settings, DataDirectory directory) => NodeStore.Open(directory, new()
+    {
+        Node = settings.NodeId, BlockCacheBytes = settings.BlockCacheBytes, MaxWaiters = settings.MaxWaiters,
+    });
+
+    /// <summary>
+    /// A node that was taken out of the hub has data that counts no more, and may hold what the hub never agreed on: it is set aside,
+    /// not deleted, and the node joins with nothing.
+    /// </summary>
+    private static async Task<(NodeStore Store, HubEngine Hub)> OpenHubAsync(
+        NodeSettings settings, DataDirectory directory, HubPeers? peers, TimeProvider time, ILoggerFactory loggers, CancellationToken cancellation)
+    {
+        for (var again = true; ; again = false)
+        {
+            var store = OpenStore(settings, directory);
+            try
+            {
+                return (store, await HubEngine.OpenAsync(
+                    store,
+                    new() { Self = settings.NodeId, Members = settings.HubMembers, LogDirectory = directory.RaftPath },
+                    peers,
+                    new() { MaxQueuedCommands = settings.MaxQueuedCommands },
+                    time, RandomBits, loggers, cancellation));
+            }
+            catch (MemberRemovedException e) when (again)
+            {
+                store.Dispose();
+                LogSetAside(loggers.CreateLogger<NodeEngines>(), e.Message, directory.SetAside(time.GetUtcNow()));
+            }
+            catch
+            {
+                store.Dispose();
+                throw;
+            }
         }
     }
 
@@ -109,8 +135,9 @@ internal sealed class NodeEngines : IAsyncDisposable
         services.AddSingleton(_source);
         services.AddSingleton(_pins);
         services.AddSingleton<INodeMonitor>(Monitor);
-        services.AddSingleton(new HubAccess(_hub?.Sequencer));
+        services.AddSingleton(new HubAccess(_hub?.Sequencer, _hub));
         services.AddSingleton(new ReadGateOptions());
+        services.AddSingleton<MemberChanges>();
         services.AddSingleton<ReadGate>();
         services.AddSingleton<CommitGate>();
         if (_hub is { } hub)
@@ -176,6 +203,11 @@ internal sealed class NodeEngines : IAsyncDisposable
             {
                 await _hub.DisposeAsync();
             }
+
+            if (_peers is not null)
+            {
+                await _peers.DisposeAsync();
+            }
         }
         finally
         {
@@ -185,4 +217,7 @@ internal sealed class NodeEngines : IAsyncDisposable
             _directory.Dispose();
         }
     }
+
+    [LoggerMessage(1, LogLevel.Warning, "{Why} Its data is set aside in '{Path}', and the node joins with nothing. Delete it when the hub is in order.")]
+    private static partial void LogSetAside(ILogger logger, string why, string path);
 }

@@ -21,7 +21,7 @@ namespace Quicksilver.Hosting;
 /// </summary>
 public sealed partial class NodeHost : IAsyncDisposable
 {
-    private const string ServiceId = "quicksilver";
+    internal const string ServiceId = "quicksilver";
 
     private readonly NodeEngines _engines;
     private readonly WebApplication _app;

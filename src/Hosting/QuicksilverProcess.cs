@@ -76,7 +76,7 @@ public static class QuicksilverProcess
         return ExitCode.For(fault) is var code and not ExitCode.Error ? code : ExitCode.Storage;
     }
 
-    private static Exception Innermost(Exception e) => e is ConfigurationException or Storage.StorageException or Sequencing.NeedsRepairException or Sequencing.FormationRefusedException || e.InnerException is null
+    private static Exception Innermost(Exception e) => e is ConfigurationException or Storage.StorageException or Sequencing.NeedsRepairException or Sequencing.FormationRefusedException or Sequencing.MemberRemovedException || e.InnerException is null
         ? e
         : Innermost(e.InnerException);
 

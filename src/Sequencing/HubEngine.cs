@@ -7,32 +7,51 @@ namespace Quicksilver.Sequencing;
 /// <summary>
 /// Everything that makes a node a hub member, put together: applier, Raft, sequencer, and the first command of a new cluster.
 /// </summary>
-public sealed partial class HubEngine : IAsyncDisposable
+public sealed partial class HubEngine : IHubMembership, IAsyncDisposable
 {
+    /// <summary>A member that has known no leader for this long asks whether it is still a member.</summary>
+    private static readonly TimeSpan LeaderlessLimit = TimeSpan.FromSeconds(5);
+
+    private static readonly TimeSpan WatchPeriod = TimeSpan.FromSeconds(1);
+
+    /// <summary>How long the leader works on one request to become a member; the newcomer asks again then.</summary>
+    private static readonly TimeSpan AddTimeout = TimeSpan.FromSeconds(60);
+
     private readonly NodeStore _store;
+    private readonly RaftNodeOptions _options;
+    private readonly MemberStorage _members;
+    private readonly IHubPeers? _peers;
     private readonly TimeProvider _time;
     private readonly Func<ulong> _random;
     private readonly ILogger _logger;
-    private readonly Formation _formation;
     private readonly CancellationTokenSource _stop = new();
     private readonly TaskCompletionSource<Exception> _fault = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource _joined = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Lock _gate = new();
+    private volatile bool _isMember;
     private Task _forming = Task.CompletedTask;
+    private Task _watching = Task.CompletedTask;
+    private Task _adding = Task.CompletedTask;
 
-    /// <param name="random">A good source of randomness: cluster uuid, history and proposal ids come from it.</param>
-    public HubEngine(
-        NodeStore store, RaftNodeOptions raft, SequencerOptions options, TimeProvider time, Func<ulong> random, ILoggerFactory loggers)
+    private HubEngine(
+        NodeStore store, RaftNodeOptions raft, MemberStorage members, IHubPeers? peers, SequencerOptions options, TimeProvider time,
+        Func<ulong> random, ILoggerFactory loggers)
     {
         _store = store;
+        _options = raft;
+        _members = members;
+        _peers = peers;
         _time = time;
         _random = random;
         _logger = loggers.CreateLogger<HubEngine>();
-        _formation = new(raft.Self, raft.Members, raft.LogDirectory, time, loggers.CreateLogger<Formation>());
         Applier = new(store, options.OperationWindow);
 
         // Nothing is applied before Raft is started, so the sequencer is there when the first entry is.
-        Raft = new(raft, store, Applier, options.RaftLog, applied => Sequencer!.OnApplied(applied), time, loggers);
+        Raft = new(raft, members, store, Applier, options.RaftLog, applied => Sequencer!.OnApplied(applied), time, loggers);
         Clock = new(store, time);
         Sequencer = new(Raft, store, Clock, options, random(), time, loggers.CreateLogger<Sequencer>());
+        _isMember = members.Contains(raft.Self);
+        members.MembersChanged += OnMembersChanged;
     }
 
     public EntryApplier Applier { get; }
@@ -43,19 +62,205 @@ public sealed partial class HubEngine : IAsyncDisposable
 
     public Sequencer Sequencer { get; }
 
+    /// <inheritdoc/>
+    public AgreedMembers Agreed => _members.Agreed;
+
     /// <summary>Completes with the first failure after which this member must stop.</summary>
     public Task<Exception> Fault => _fault.Task;
 
-    public async Task StartAsync(CancellationToken cancellation)
+    /// <summary>
+    /// Makes a node a working hub member: forms a new hub with the others, goes on with one it belongs to, or joins one that was
+    /// formed without it. Waits for the others where it must. Throws <see cref="FormationRefusedException"/> where the node has
+    /// nothing and the hub counts it as a member; <see cref="MemberRemovedException"/> where its data belongs to a membership that
+    /// has ended: set it aside and come again; <see cref="NeedsRepairException"/>; <see cref="StorageException"/>.
+    /// </summary>
+    /// <param name="peers">The rest of the hub; null where there is none to ask.</param>
+    /// <param name="random">A good source of randomness: cluster uuid, history and proposal ids come from it.</param>
+    public static async Task<HubEngine> OpenAsync(
+        NodeStore store, RaftNodeOptions raft, IHubPeers? peers, SequencerOptions options, TimeProvider time, Func<ulong> random,
+        ILoggerFactory loggers, CancellationToken cancellation)
     {
-        await _formation.EnsureAsync(_store.Progress.AppliedIndex, cancellation).ConfigureAwait(false);
+        var members = new MemberStorage(raft.LogDirectory, raft.Members);
+        var formation = new Formation(raft.Self, raft.Members, members, time, loggers.CreateLogger<Formation>());
+        var standing = await formation.JudgeAsync(store.Progress, cancellation).ConfigureAwait(false);
+        if (standing != MemberStanding.Member)
+        {
+            var isMember = peers is null ? null : await peers.IsMemberAsync(cancellation).ConfigureAwait(false);
+            switch (standing)
+            {
+                case MemberStanding.Forgetful when isMember == false:
+                    throw new MemberRemovedException($"'{raft.Self}' is not a member of its hub any more, or never became one again.");
+                case MemberStanding.Forgetful:
+                    throw NeedsRepairException.VotesLost(raft.Self, store.Progress.AppliedIndex);
+                case MemberStanding.Newcomer when isMember != false:
+                    throw new FormationRefusedException(
+                        $"This node has no data, but its hub was formed already. A member that lost its disk must not vote again under its name. "
+                        + (isMember is null ? "The hub cannot be asked now whether it may join anew. " : "")
+                        + $"Run 'qs hub repair {raft.Self}' against another node of the hub, and start this one again.");
+            }
+
+            // The log that comes next may tell of members that are none any more: what was agreed on since must be known first.
+            members.Adopt(await peers!.FillAsync(store, cancellation).ConfigureAwait(false));
+        }
+
+        var engine = new HubEngine(store, raft, members, peers, options, time, random, loggers);
+        try
+        {
+            await engine.StartAsync(joins: standing == MemberStanding.Newcomer, cancellation).ConfigureAwait(false);
+            return engine;
+        }
+        catch
+        {
+            await engine.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    private async Task StartAsync(bool joins, CancellationToken cancellation)
+    {
+        WarnOfOtherMembers();
         Sequencer.Start();
         await Raft.StartAsync(cancellation).ConfigureAwait(false);
         _forming = FormAsync();
         _ = ReportAsync(Sequencer.Loop);
         _ = ReportAsync(_forming);
         _ = ReportFaultAsync();
+        if (joins)
+        {
+            await JoinAsync(cancellation).ConfigureAwait(false);
+        }
+
+        _watching = WatchAsync();
+        _ = ReportAsync(_watching);
     }
+
+    private void WarnOfOtherMembers()
+    {
+        if (_members.Members is { } agreed && _members.Contains(_options.Self) && !agreed.ToHashSet().SetEquals(_options.Members))
+        {
+            LogOtherMembers(Describe(_options.Members), Describe(agreed));
+        }
+    }
+
+    private static string Describe(IEnumerable<HubMember> members) => string.Join(", ", members.Select(member => $"{member.Node}={member.Endpoint}"));
+
+    /// <summary>Asks to be made a member until it is one. Throws what would end a member.</summary>
+    private async Task JoinAsync(CancellationToken cancellation)
+    {
+        LogJoining(_options.Self, _store.Progress.Position.Revision.Value, _store.Progress.AppliedIndex.Value);
+        while (!_joined.Task.IsCompleted)
+        {
+            await _peers!.RequestMembershipAsync(cancellation).ConfigureAwait(false);
+            using var pause = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+            await Task.WhenAny(_joined.Task, Fault, Task.Delay(WatchPeriod, _time, pause.Token)).ConfigureAwait(false);
+            await pause.CancelAsync().ConfigureAwait(false);
+            cancellation.ThrowIfCancellationRequested();
+            if (Fault.IsCompletedSuccessfully)
+            {
+                throw await Fault.ConfigureAwait(false);
+            }
+        }
+
+        LogJoined(_options.Self);
+    }
+
+    private void OnMembersChanged()
+    {
+        LogMembers(Describe(Agreed.Members), Agreed.AsOf.Value);
+        if (_members.Contains(_options.Self))
+        {
+            _isMember = true;
+            _joined.TrySetResult();
+        }
+        else if (_isMember)
+        {
+            _fault.TrySetResult(Removed());
+        }
+    }
+
+    private MemberRemovedException Removed() =>
+        new($"'{_options.Self}' was taken out of the hub. Started again, it sets its data aside and joins anew.");
+
+    /// <summary>
+    /// A member that is removed need not hear of it: nobody talks to it any more. So one that has long known no leader asks.
+    /// </summary>
+    private async Task WatchAsync()
+    {
+        if (_peers is null)
+        {
+            return;
+        }
+
+        using var timer = new PeriodicTimer(WatchPeriod, _time);
+        var heard = _time.GetTimestamp();
+        try
+        {
+            while (await timer.WaitForNextTickAsync(_stop.Token).ConfigureAwait(false))
+            {
+                if (Raft.Leadership.Leader is not null)
+                {
+                    heard = _time.GetTimestamp();
+                }
+                else if (_time.GetElapsedTime(heard) > LeaderlessLimit && await _peers.IsMemberAsync(_stop.Token).ConfigureAwait(false) == false)
+                {
+                    _members.Forget();
+                    _fault.TrySetResult(Removed());
+                    return;
+                }
+            }
+        }
+        catch (OperationCanceledException) when (_stop.IsCancellationRequested)
+        {
+            // Stopped in order.
+        }
+    }
+
+    /// <inheritdoc/>
+    public void BeginAdd(NodeId node)
+    {
+        lock (_gate)
+        {
+            if (_adding.IsCompleted && Raft.Leadership.IsLeader && !_members.Contains(node))
+            {
+                _adding = AddAsync(node);
+            }
+        }
+    }
+
+    private async Task AddAsync(NodeId node)
+    {
+        await Task.Yield();
+        using var limit = new CancellationTokenSource(AddTimeout, _time);
+        using var linked = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, _stop.Token);
+        try
+        {
+            LogAdding(node);
+            if (!await Raft.AddMemberAsync(node, linked.Token).ConfigureAwait(false))
+            {
+                LogNotAdded(node, "it did not get level with this log");
+            }
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            // Whatever it was, the newcomer asks again, where it must.
+            LogNotAdded(node, e.Message);
+        }
+    }
+
+    /// <inheritdoc/>
+    public async Task RemoveAsync(NodeId node, CancellationToken cancellation)
+    {
+        if (node == _options.Self || !Raft.Leadership.IsLeader)
+        {
+            throw new InvalidOperationException($"'{_options.Self}' does not lead, or is the one to be removed.");
+        }
+
+        LogRemoving(node);
+        await Raft.RemoveMemberAsync(node, cancellation).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    public Task ResignAsync(CancellationToken cancellation) => Raft.ResignAsync(cancellation);
 
     /// <summary>A loop that ends by an exception is a fault of this member; nobody else would notice.</summary>
     private async Task ReportAsync(Task loop)
@@ -103,6 +308,8 @@ public sealed partial class HubEngine : IAsyncDisposable
     {
         await _stop.CancelAsync().ConfigureAwait(false);
         await _forming.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await _watching.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await _adding.ConfigureAwait(false);
         await Sequencer.StopAsync().WaitAsync(cancellation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await Raft.ResignAsync(cancellation).ConfigureAwait(false);
     }
@@ -111,6 +318,9 @@ public sealed partial class HubEngine : IAsyncDisposable
     {
         await _stop.CancelAsync().ConfigureAwait(false);
         await _forming.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await _watching.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await _adding.ConfigureAwait(false);
+        _members.MembersChanged -= OnMembersChanged;
         await Sequencer.DisposeAsync().ConfigureAwait(false);
         await Raft.DisposeAsync().ConfigureAwait(false);
         _stop.Dispose();
@@ -118,4 +328,25 @@ public sealed partial class HubEngine : IAsyncDisposable
 
     [LoggerMessage(1, LogLevel.Information, "This hub is cluster {Cluster}.")]
     private partial void LogFormed(ClusterUuid cluster);
+
+    [LoggerMessage(2, LogLevel.Warning, "Quicksilver:Hub:Members says {Configured}; the hub has agreed on {Agreed}. What it agreed on counts.")]
+    private partial void LogOtherMembers(string configured, string agreed);
+
+    [LoggerMessage(3, LogLevel.Information, "'{Node}' has a copy of the hub's state (revision {Revision}, Raft entry {Index}) and asks to become a member.")]
+    private partial void LogJoining(NodeId node, long revision, long index);
+
+    [LoggerMessage(4, LogLevel.Information, "'{Node}' is a member of the hub again.")]
+    private partial void LogJoined(NodeId node);
+
+    [LoggerMessage(5, LogLevel.Information, "The hub's members are {Members} (Raft entry {AsOf}).")]
+    private partial void LogMembers(string members, long asOf);
+
+    [LoggerMessage(6, LogLevel.Information, "Making '{Node}' a member of the hub.")]
+    private partial void LogAdding(NodeId node);
+
+    [LoggerMessage(7, LogLevel.Warning, "'{Node}' was not made a member of the hub: {Why}")]
+    private partial void LogNotAdded(NodeId node, string why);
+
+    [LoggerMessage(8, LogLevel.Warning, "Taking '{Node}' out of the hub.")]
+    private partial void LogRemoving(NodeId node);
 }

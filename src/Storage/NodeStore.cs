@@ -152,6 +152,20 @@ public sealed class NodeStore : IDisposable
         }
     }
 
+    /// <summary>Makes everything applied so far durable. Throws <see cref="StorageException"/>.</summary>
+    public void Sync()
+    {
+        try
+        {
+            _database.SyncWal();
+        }
+        catch (StorageException e)
+        {
+            Fail(e);
+            throw;
+        }
+    }
+
     /// <summary>Writes the memtables to table files, as a test or an orderly stop may want.</summary>
     public void Flush() => _database.Flush();
 

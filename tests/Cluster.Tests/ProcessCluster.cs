@@ -50,6 +50,28 @@ public sealed class ProcessCluster : IAsyncDisposable
     public ChildProcess StartQs(string node, params string[] args) =>
         ChildProcess.Start("Quicksilver.Cli", "qs", [.. args, "--gateway", Nodes[node].Gateway]);
 
+    /// <summary>Starts a node again whenever its process has ended, as a supervisor does in production.</summary>
+    public Task SuperviseAsync(string node, CancellationToken end) => Task.Run(
+        async () =>
+        {
+            using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(100));
+            try
+            {
+                while (await timer.WaitForNextTickAsync(end))
+                {
+                    if (!Nodes.IsRunning(node))
+                    {
+                        Nodes.Start(node);
+                    }
+                }
+            }
+            catch (OperationCanceledException) when (end.IsCancellationRequested)
+            {
+                // The test is over.
+            }
+        },
+        CancellationToken.None);
+
     public ClusterInspector Inspector => new([.. Nodes.Layout.Nodes.Select(node => node.Gateway)], TimeProvider.System, NullLoggerFactory.Instance);
 
     /// <summary>The hub node that leads; waits for one.</summary>

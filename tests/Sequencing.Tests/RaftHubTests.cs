@@ -150,9 +150,10 @@ public sealed class RaftHubTests : IDisposable
     public async Task Members_wait_for_the_last_of_them_before_the_first_hub_is_formed()
     {
         var addresses = Enumerable.Range(0, 3).Select(i => new HubMember(NodeId.Parse($"hub-{i}"), new(IPAddress.Loopback, Ports.Free()))).ToList();
-        Task Form(int member) => new Formation(
-            addresses[member].Node, addresses, _directory.Sub($"{member}"), TimeProvider.System, NullLogger.Instance).EnsureAsync(LogIndex.None, Stop);
-        var two = new[] { Form(0), Form(1) };
+        MemberStorage Storage(int member) => new(_directory.Sub($"{member}"), addresses);
+        Task<MemberStanding> Judge(int member) => new Formation(
+            addresses[member].Node, addresses, Storage(member), TimeProvider.System, NullLogger.Instance).JudgeAsync(StoreProgress.Empty, Stop);
+        var two = new[] { Judge(0), Judge(1) };
         using (var probe = new System.Net.Sockets.TcpClient())
         {
             // Both listen, and so have asked each other at least once when a connection to the second is accepted.
@@ -160,11 +161,11 @@ public sealed class RaftHubTests : IDisposable
         }
 
         Assert.All(two, waiting => Assert.False(waiting.IsCompleted));
-        await Task.WhenAll([.. two, Form(2)]).WaitAsync(TimeSpan.FromSeconds(20), Stop);
-        Assert.All(Enumerable.Range(0, 3), member => Assert.True(File.Exists(Path.Combine(_directory.Sub($"{member}"), "formed"))));
+        Assert.All(await Task.WhenAll([.. two, Judge(2)]).WaitAsync(TimeSpan.FromSeconds(20), Stop), standing => Assert.Equal(MemberStanding.Member, standing));
+        Assert.All(Enumerable.Range(0, 3), member => Assert.Equal((0L, 3), (Storage(member).Agreed.AsOf.Value, Storage(member).Members!.Count)));
 
         // Formed once: alone now, without asking anybody.
-        await Form(0).WaitAsync(TimeSpan.FromSeconds(5), Stop);
+        Assert.Equal(MemberStanding.Member, await Judge(0).WaitAsync(TimeSpan.FromSeconds(5), Stop));
     }
 
     [Fact]

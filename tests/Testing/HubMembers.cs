@@ -1,6 +1,7 @@
 using System.Net;
 using Microsoft.Extensions.Logging.Abstractions;
 using Quicksilver.Model;
+using Quicksilver.Replication;
 using Quicksilver.Sequencing;
 using Quicksilver.Storage;
 
@@ -25,6 +26,8 @@ public sealed class HubMembers : IAsyncDisposable
     }
 
     public List<Member> Members { get; } = [];
+
+    public IReadOnlyList<HubMember> Addresses => _addresses;
 
     public Member? Leader => Members.Find(member => member.Engine?.Sequencer.Leadership.IsLeader == true);
 
@@ -56,15 +59,15 @@ public sealed class HubMembers : IAsyncDisposable
         return hub;
     }
 
-    public async Task RestartAsync(Member member, CancellationToken stop)
+    /// <param name="configured">What the member is told of the others; by default the truth.</param>
+    public async Task RestartAsync(Member member, CancellationToken stop, IReadOnlyList<HubMember>? configured = null)
     {
         member.Directory = DataDirectory.Take(member.Path);
         member.Store = NodeStore.Open(member.Directory, new() { Node = member.Node });
-        var raft = new RaftNodeOptions { Self = member.Node, Members = _addresses, LogDirectory = member.Directory.RaftPath };
+        var raft = new RaftNodeOptions { Self = member.Node, Members = configured ?? _addresses, LogDirectory = member.Directory.RaftPath };
         var random = new Random(member.Node.GetHashCode());
-        member.Engine = new(
-            member.Store, raft, _options, TimeProvider.System, () => (ulong)random.NextInt64(), NullLoggerFactory.Instance);
-        await member.Engine.StartAsync(stop);
+        member.Engine = await HubEngine.OpenAsync(
+            member.Store, raft, new LivePeers(this, member.Node), _options, TimeProvider.System, () => (ulong)random.NextInt64(), NullLoggerFactory.Instance, stop);
     }
 
     public async Task StopAsync(Member member, CancellationToken stop)
@@ -121,6 +124,32 @@ public sealed class HubMembers : IAsyncDisposable
         foreach (var member in Members)
         {
             await StopAsync(member, CancellationToken.None);
+        }
+    }
+
+    /// <summary>The others, asked directly.</summary>
+    private sealed class LivePeers(HubMembers hub, NodeId self) : IHubPeers
+    {
+        public async Task<bool?> IsMemberAsync(CancellationToken cancellation) =>
+            hub.Leader is { Engine: { } engine } && await engine.Sequencer.ReadBarrierAsync(cancellation) is not null
+                ? engine.Agreed.Members.Any(member => member.Node == self)
+                : null;
+
+        public async Task<AgreedMembers> FillAsync(NodeStore store, CancellationToken cancellation)
+        {
+            var source = hub.Leader!.Store!;
+            var progress = source.Progress;
+            var agreed = hub.Leader.Engine!.Agreed;
+            using var log = new LogSource(hub.Leader.Node, source, hub.Leader.Engine!.Clock, new(), TimeProvider.System);
+            await new LogCopy(new(self, RegionName.Parse("hub"), ""), store).CopyAsync(log, progress.Position.Revision, cancellation);
+            HubCopy.Complete(store, progress);
+            return agreed with { AsOf = agreed.AsOf > progress.AppliedIndex ? agreed.AsOf : progress.AppliedIndex };
+        }
+
+        public Task RequestMembershipAsync(CancellationToken cancellation)
+        {
+            hub.Leader?.Engine!.BeginAdd(self);
+            return Task.CompletedTask;
         }
     }
 }

@@ -26,15 +26,27 @@ public interface INodeService : IGrainService
 
     [Alias("Describe")]
     Task<NodeStatus> Describe();
+
+    /// <summary>As <see cref="IHubGrain.Members"/>, where this node leads.</summary>
+    [Alias("Members")]
+    Task<HubMembersAnswer> Members();
+
+    /// <summary>As <see cref="IHubGrain.Remove"/>, where this node leads. The leader itself resigns first and answers Unavailable.</summary>
+    [Alias("RemoveMember")]
+    Task<HubChangeAnswer> RemoveMember(NodeId target, bool force);
+
+    /// <summary>As <see cref="IHubGrain.Join"/>, where this node leads.</summary>
+    [Alias("AddMember")]
+    Task<HubChangeAnswer> AddMember(NodeId newcomer);
 }
 
-/// <summary>What only hub nodes have: the way into the order.</summary>
-public sealed record HubAccess(ISequencer? Sequencer);
+/// <summary>What only hub nodes have: the way into the order, and who votes on it.</summary>
+public sealed record HubAccess(ISequencer? Sequencer, IHubMembership? Membership);
 
 /// <inheritdoc/>
 [Reentrant]
 public sealed class NodeService(
-    GrainId id, Silo silo, ILoggerFactory loggers, NodeContext node, HubAccess hub, INodeMonitor monitor)
+    GrainId id, Silo silo, ILoggerFactory loggers, NodeContext node, HubAccess hub, INodeMonitor monitor, MemberChanges changes)
     : GrainService(id, silo, loggers), INodeService
 {
     /// <inheritdoc/>
@@ -58,6 +70,15 @@ public sealed class NodeService(
 
     /// <inheritdoc/>
     public Task<NodeStatus> Describe() => Task.FromResult(monitor.Status);
+
+    /// <inheritdoc/>
+    public Task<HubMembersAnswer> Members() => changes.MembersAsync();
+
+    /// <inheritdoc/>
+    public Task<HubChangeAnswer> RemoveMember(NodeId target, bool force) => changes.RemoveAsync(target, force);
+
+    /// <inheritdoc/>
+    public Task<HubChangeAnswer> AddMember(NodeId newcomer) => changes.AddAsync(newcomer);
 }
 
 /// <summary>Reaches the node service of a silo.</summary>

@@ -4,6 +4,7 @@ using System.Net.Sockets;
 using System.Text;
 using Microsoft.Extensions.Logging;
 using Quicksilver.Model;
+using Quicksilver.Storage;
 
 namespace Quicksilver.Sequencing;
 
@@ -13,19 +14,32 @@ namespace Quicksilver.Sequencing;
 /// </summary>
 public sealed class FormationRefusedException(string message) : Exception(message);
 
+/// <summary>With what a hub node comes to its hub.</summary>
+internal enum MemberStanding
+{
+    Unspecified = 0,
+
+    /// <summary>It remembers what it voted: it takes part.</summary>
+    Member = 1,
+
+    /// <summary>It has nothing, or the beginning of a copy, and the hub was formed already: it can only join as a new member.</summary>
+    Newcomer = 2,
+
+    /// <summary>It has state and has lost what it voted.</summary>
+    Forgetful = 3,
+}
+
 /// <summary>
 /// Forming a hub is a one-time act: a member without data takes part only after every configured member has said, while this
 /// process runs, that it has none either. Members ask each other on their Raft endpoints before Raft listens there. Who asks says
 /// of itself that it is empty; so a member that was asked knows, and need not get its own question through before the asker has
 /// gone on to Raft.
 ///
-/// Crash safety: the mark that the hub was formed is on disk before this member first takes part. A crash before it leaves an
-/// empty member, which the others, once formed, refuse; they need repair it then, because nobody can tell such a member from
-/// one that lost its disk.
+/// Crash safety: the list of members is on disk before this member first takes part. A crash before it leaves an empty member, which
+/// the others, once formed, refuse; it needs repair then, because nobody can tell such a member from one that lost its disk.
 /// </summary>
-internal sealed partial class Formation(NodeId self, IReadOnlyList<HubMember> members, string directory, TimeProvider time, ILogger logger)
+internal sealed partial class Formation(NodeId self, IReadOnlyList<HubMember> members, MemberStorage storage, TimeProvider time, ILogger logger)
 {
-    private const string MarkName = "formed";
     private const byte Empty = 1;
     private const int MaxBytes = 128;
 
@@ -38,36 +52,36 @@ internal sealed partial class Formation(NodeId self, IReadOnlyList<HubMember> me
 
     private static ReadOnlySpan<byte> Magic => "QSFORM1\n"u8;
 
-    private string MarkPath => Path.Combine(directory, MarkName);
-
     private IPEndPoint Endpoint => members.First(member => member.Node == self).Endpoint;
 
     /// <summary>
-    /// Returns when this member may take part: at once where it has formed before. Waits for members that do not answer, as long
-    /// as it takes. Throws <see cref="FormationRefusedException"/> where another member has data and this one has not, and
-    /// <see cref="NeedsRepairException"/> where the store has data and the Raft directory was lost.
+    /// Finds out how this node stands to its hub, and forms the hub where that was not done before. Waits for members that do not
+    /// answer, as long as it takes.
     /// </summary>
-    public async Task EnsureAsync(LogIndex applied, CancellationToken cancellation)
+    public async Task<MemberStanding> JudgeAsync(StoreProgress progress, CancellationToken cancellation)
     {
-        if (File.Exists(MarkPath))
+        if (storage.Contains(self))
         {
-            return;
+            return MemberStanding.Member;
         }
 
-        if (applied != LogIndex.None)
+        if (progress.AppliedIndex != LogIndex.None)
         {
-            throw NeedsRepairException.LogLost(applied, LogIndex.None);
+            return MemberStanding.Forgetful;
         }
 
-        if (members.Count > 1)
+        if (!progress.Cluster.IsNone || storage.Members is not null || (members.Count > 1 && !await AgreeAsync(cancellation).ConfigureAwait(false)))
         {
-            await AgreeAsync(cancellation).ConfigureAwait(false);
+            return MemberStanding.Newcomer;
         }
 
-        Mark();
+        storage.Form();
+        LogFormed(members.Count);
+        return MemberStanding.Member;
     }
 
-    private async Task AgreeAsync(CancellationToken cancellation)
+    /// <summary>True when all members have said that they are empty; false where one of them was formed without this one.</summary>
+    private async Task<bool> AgreeAsync(CancellationToken cancellation)
     {
         using var listener = new TcpListener(Endpoint);
         listener.Start();
@@ -78,7 +92,13 @@ internal sealed partial class Formation(NodeId self, IReadOnlyList<HubMember> me
             var reported = time.GetTimestamp();
             while (Missing() is { Count: > 0 } missing)
             {
-                await Task.WhenAll(missing.Select(member => AskAsync(member, done.Token))).ConfigureAwait(false);
+                var answers = await Task.WhenAll(missing.Select(member => AskAsync(member, done.Token))).ConfigureAwait(false);
+                if (Array.Find(answers, answer => answer is not null) is { } formed)
+                {
+                    LogFormedWithout(formed.Node, formed.Endpoint);
+                    return false;
+                }
+
                 if (time.GetElapsedTime(reported) > ReportPeriod)
                 {
                     reported = time.GetTimestamp();
@@ -87,6 +107,8 @@ internal sealed partial class Formation(NodeId self, IReadOnlyList<HubMember> me
 
                 await Task.Delay(AskPeriod, time, done.Token).ConfigureAwait(false);
             }
+
+            return true;
         }
         finally
         {
@@ -115,8 +137,8 @@ internal sealed partial class Formation(NodeId self, IReadOnlyList<HubMember> me
         }
     }
 
-    /// <summary>Asks one member; what does not answer is asked again later.</summary>
-    private async Task AskAsync(HubMember member, CancellationToken cancellation)
+    /// <summary>Asks one member; what does not answer is asked again later. Returns it where it was formed already.</summary>
+    private async Task<HubMember?> AskAsync(HubMember member, CancellationToken cancellation)
     {
         using var limit = new CancellationTokenSource(AskTimeout, time);
         using var bound = CancellationTokenSource.CreateLinkedTokenSource(cancellation, limit.Token);
@@ -131,19 +153,17 @@ internal sealed partial class Formation(NodeId self, IReadOnlyList<HubMember> me
         catch (Exception e) when (e is SocketException or IOException or OperationCanceledException)
         {
             // Nobody there, or on the way from here to Raft.
-            return;
+            return null;
         }
 
         if (answered == member.Node)
         {
             NoteEmpty(member.Node);
+            return null;
         }
-        else if (Missing().Exists(other => other.Node == member.Node))
-        {
-            // It listens and speaks another language: it has formed already, and has not asked this member.
-            throw new FormationRefusedException(
-                $"This member has no data, but '{member.Node}' at {member.Endpoint} belongs to a hub that was formed already. A member that lost its disk must not vote again under its name: its data must be rebuilt from the others.");
-        }
+
+        // It listens and speaks another language: it has formed already, and has not asked this member.
+        return Missing().Exists(other => other.Node == member.Node) ? member : null;
     }
 
     private async Task AnswerAsync(TcpListener listener, CancellationToken cancellation)
@@ -234,23 +254,12 @@ internal sealed partial class Formation(NodeId self, IReadOnlyList<HubMember> me
         return OperationStatus.Done;
     }
 
-    /// <summary>Order matters: on disk before this member first takes part. O_SYNC reports what a flush would hide.</summary>
-    private void Mark()
-    {
-        Directory.CreateDirectory(directory);
-        var partial = MarkPath + ".partial";
-        using (var file = new FileStream(partial, FileMode.Create, FileAccess.Write, FileShare.None, 1, FileOptions.WriteThrough))
-        {
-            file.Write(Encoding.ASCII.GetBytes(string.Join('\n', members.Select(member => $"{member.Node}={member.Endpoint}")) + "\n"));
-        }
-
-        File.Move(partial, MarkPath, overwrite: true);
-        LogFormed(members.Count);
-    }
-
     [LoggerMessage(1, LogLevel.Information, "Waiting to form the hub: no answer yet from {Missing}.")]
     private partial void LogWaiting(string missing);
 
     [LoggerMessage(2, LogLevel.Information, "All {Count} members are empty: the hub is formed.")]
     private partial void LogFormed(int count);
+
+    [LoggerMessage(3, LogLevel.Warning, "This node has no data, and '{Node}' at {Endpoint} belongs to a hub that was formed already.")]
+    private partial void LogFormedWithout(NodeId node, IPEndPoint endpoint);
 }

@@ -18,7 +18,10 @@ public sealed record RaftNodeOptions
 {
     public required NodeId Self { get; init; }
 
-    /// <summary>All members, this one included. One, or three.</summary>
+    /// <summary>
+    /// All members a new hub is formed of, this one included: one, or three. Afterwards only names for endpoints; who votes is what
+    /// Raft agreed on (<see cref="MemberStorage"/>).
+    /// </summary>
     public required IReadOnlyList<HubMember> Members { get; init; }
 
     /// <summary>Directory of the Raft log. No other process may use it: the owner holds <see cref="DataDirectory"/>.</summary>
@@ -42,7 +45,14 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
 {
     private static readonly TimeSpan ProbePeriod = TimeSpan.FromMilliseconds(250);
 
+    /// <summary>
+    /// Requests that a new member may need before it counts. The library's default of 10 is too few: each carries about 1 MiB. Bounded
+    /// by the time that the caller waits.
+    /// </summary>
+    private const int WarmupRounds = 10_000;
+
     private readonly RaftNodeOptions _options;
+    private readonly MemberStorage _members;
     private readonly NodeStore _store;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
@@ -55,11 +65,12 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
     private Task _watch = Task.CompletedTask;
 
     /// <param name="onApplied">Called for every entry this member applies, in order, on the thread that applies.</param>
-    public RaftNode(
-        RaftNodeOptions options, NodeStore store, EntryApplier applier, RaftLogOptions logOptions, Action<AppliedEntry> onApplied,
+    internal RaftNode(
+        RaftNodeOptions options, MemberStorage members, NodeStore store, EntryApplier applier, RaftLogOptions logOptions, Action<AppliedEntry> onApplied,
         TimeProvider time, ILoggerFactory loggers)
     {
         _options = options;
+        _members = members;
         _store = store;
         _time = time;
         _logger = loggers.CreateLogger<RaftNode>();
@@ -76,8 +87,8 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
                 MemoryManagement = WriteAheadLog.MemoryManagementStrategy.PrivateMemory,
             },
             _machine);
-        _cluster = new(Configuration(options, loggers)) { AuditTrail = _log };
-        _cluster.LeaderChanged += (_, leader) => LogLeaderChanged(NodeAt(leader?.EndPoint)?.Value ?? "none", _cluster.Term);
+        _cluster = new(Configuration(options, members, loggers)) { AuditTrail = _log };
+        _cluster.LeaderChanged += (_, leader) => LogLeaderChanged(members.NameOf(leader?.EndPoint)?.Value ?? "none", _cluster.Term);
     }
 
     /// <summary>Completes with the first failure after which this member cannot go on.</summary>
@@ -85,7 +96,7 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
 
     /// <inheritdoc/>
     public Leadership Leadership => new(
-        !LeadershipToken.IsCancellationRequested && !_faulted.IsCancellationRequested, new(_cluster.Term), NodeAt(_cluster.Leader?.EndPoint));
+        !LeadershipToken.IsCancellationRequested && !_faulted.IsCancellationRequested, new(_cluster.Term), _members.NameOf(_cluster.Leader?.EndPoint));
 
     private CancellationToken LeadershipToken
     {
@@ -103,14 +114,14 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
         }
     }
 
-    private static RaftCluster.TcpConfiguration Configuration(RaftNodeOptions options, ILoggerFactory loggers)
+    private static RaftCluster.TcpConfiguration Configuration(RaftNodeOptions options, MemberStorage members, ILoggerFactory loggers)
     {
-        var self = options.Members.First(member => member.Node == options.Self).Endpoint;
+        var self = members.Find(options.Self)!.Endpoint;
         var election = (int)options.ElectionTimeout.TotalMilliseconds;
-        var configuration = new RaftCluster.TcpConfiguration(self)
+        return new(self)
         {
             PublicEndPoint = self,
-            ConfigurationStorage = null!,
+            ConfigurationStorage = members,
             ColdStart = false,
             LoggerFactory = loggers,
             LowerElectionTimeout = election,
@@ -122,15 +133,8 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
             AggressiveLeaderStickiness = true,
             IsLeaderLeaseEnabled = true,
             TransmissionBlockSize = 65535,
+            WarmupRounds = WarmupRounds,
         };
-        var members = ((InMemoryClusterConfigurationStorage<EndPoint>)configuration.ConfigurationStorage).CreateInitialConfigurationBuilder();
-        foreach (var member in options.Members)
-        {
-            members.Add(member.Endpoint);
-        }
-
-        members.Build();
-        return configuration;
     }
 
     /// <summary>
@@ -139,8 +143,9 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
     /// </summary>
     public async Task StartAsync(CancellationToken cancellation)
     {
-        // The log is on disk before an entry is applied, so a healthy one never ends before the store.
-        if (_log.LastEntryIndex < _store.Progress.AppliedIndex.Value)
+        // The log is on disk before an entry is applied, so that of a member never ends before the store. One that joins has got its
+        // state first, and gets the end of the log before it becomes a member.
+        if (_members.Contains(_options.Self) && _log.LastEntryIndex < _store.Progress.AppliedIndex.Value)
         {
             throw NeedsRepairException.LogLost(_store.Progress.AppliedIndex, new(_log.LastEntryIndex));
         }
@@ -219,7 +224,7 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
     /// </summary>
     public async Task ResignAsync(CancellationToken cancellation)
     {
-        if (_options.Members.Count == 1 || !Leadership.IsLeader)
+        if (_members.Members is null or { Count: 1 } || !Leadership.IsLeader)
         {
             return;
         }
@@ -234,6 +239,29 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
             LogResignFailed(e.Message);
         }
     }
+
+    /// <summary>
+    /// Leader: makes a node a voting member, after it has got what this log holds. Returns false where it could not be reached, or
+    /// did not keep up; it is no member then, unless it was one before. Throws where this member does not lead, or stopped leading
+    /// (the change may have happened), and where another change of the members is under way.
+    /// </summary>
+    public Task<bool> AddMemberAsync(NodeId node, CancellationToken cancellation) =>
+        _members.Contains(node) ? Task.FromResult(true) : _cluster.AddMemberAsync(Endpoint(node), cancellation);
+
+    /// <summary>
+    /// Leader: takes the vote from a member. It is agreed on by a majority of the members before, and applied here, when this returns.
+    /// Throws as <see cref="AddMemberAsync"/>.
+    /// </summary>
+    public async Task RemoveMemberAsync(NodeId node, CancellationToken cancellation)
+    {
+        if (_members.Contains(node) && !await _cluster.RemoveMemberAsync(Endpoint(node), cancellation).ConfigureAwait(false))
+        {
+            throw new InvalidOperationException($"The hub did not agree on the removal of '{node}'.");
+        }
+    }
+
+    private IPEndPoint Endpoint(NodeId node) => _members.Find(node)?.Endpoint
+        ?? throw new ArgumentException($"The hub has no member '{node}'; it has {string.Join(", ", _options.Members.Select(member => member.Node))}.");
 
     /// <summary>
     /// Apply reports its failures itself; those of the log's own background work show only when somebody asks, so it is asked.
@@ -276,19 +304,6 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
         LogFaulted(e);
         await _faulted.CancelAsync().ConfigureAwait(false);
         _fault.TrySetResult(e);
-    }
-
-    private NodeId? NodeAt(EndPoint? endpoint)
-    {
-        foreach (var member in _options.Members)
-        {
-            if (member.Endpoint.Equals(endpoint))
-            {
-                return member.Node;
-            }
-        }
-
-        return null;
     }
 
     public async ValueTask DisposeAsync()

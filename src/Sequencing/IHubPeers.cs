@@ -1,0 +1,30 @@
+using Quicksilver.Storage;
+
+namespace Quicksilver.Sequencing;
+
+/// <summary>
+/// How a hub node reaches the rest of its hub other than by Raft: to ask whether it has a vote, and to get one where it has none.
+/// </summary>
+public interface IHubPeers
+{
+    /// <summary>
+    /// True where this node is a voting member, as the leader knows it after a read barrier; null where no leader can be asked. A
+    /// follower's word would not do: it may not have heard yet that the node was made a member again.
+    /// </summary>
+    Task<bool?> IsMemberAsync(CancellationToken cancellation);
+
+    /// <summary>
+    /// Fills a store that has nothing, or what an earlier try left, with the state of another member after exactly one Raft entry.
+    /// A crash on the way leaves the beginning of a copy, without an applied entry. Returns who votes after that entry or a later one.
+    /// Throws where no peer can be copied.
+    /// </summary>
+    Task<AgreedMembers> FillAsync(NodeStore store, CancellationToken cancellation);
+
+    /// <summary>Asks the leader to make this node a member. To be repeated until it is one: a question may be lost, or come in vain.</summary>
+    Task RequestMembershipAsync(CancellationToken cancellation);
+}
+
+/// <summary>
+/// This node was taken out of the hub. What it has on disk counts no more: it can be set aside, and the node can join anew.
+/// </summary>
+public sealed class MemberRemovedException(string message) : Exception(message);

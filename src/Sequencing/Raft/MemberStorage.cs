@@ -1,0 +1,226 @@
+using System.Globalization;
+using System.Net;
+using System.Text;
+using DotNext.IO;
+using DotNext.Net.Cluster.Consensus.Raft.Membership;
+using Quicksilver.Model;
+using Quicksilver.Storage;
+
+namespace Quicksilver.Sequencing;
+
+/// <summary>
+/// The voting members of the hub as Raft agreed on them, in the file <c>members</c> of the Raft directory. It is there from the
+/// moment this member first takes part, changes only by applied configuration entries, and wins over what is configured.
+///
+/// The library's own storages will not do: one forgets at the end of the process, the other writes to the system's temporary
+/// directory, which may be on another disk, and syncs by a call that hides its errors (docs/decisions/0003-fsync.md).
+/// </summary>
+internal sealed class MemberStorage : IClusterConfigurationStorage<EndPoint>
+{
+    public const string FileName = "members";
+
+    private const string Heading = "quicksilver raft members 1";
+    private const int MaxBytes = 64 * 1024;
+
+    private readonly string _path;
+    private readonly IReadOnlyList<HubMember> _configured;
+    private readonly SemaphoreSlim _saving = new(1);
+    private Func<IClusterConfiguration<EndPoint>, CancellationToken, ValueTask>? _changed;
+    private volatile State? _state;
+
+    private sealed record State(long Version, Configuration Configuration);
+
+    /// <summary>Reads what was saved before, if anything. Throws <see cref="StorageException"/> where the file is damaged.</summary>
+    /// <param name="directory">The Raft directory.</param>
+    /// <param name="configured">Names and addresses as configured; they give names to endpoints that the library speaks of.</param>
+    public MemberStorage(string directory, IReadOnlyList<HubMember> configured)
+    {
+        _path = Path.Combine(directory, FileName);
+        _configured = configured;
+        if (File.Exists(_path))
+        {
+            _state = Parse(File.ReadAllText(_path));
+        }
+    }
+
+    /// <summary>Raised after each change, on the thread that applies; awaited before the next entry is applied.</summary>
+    public event Action? MembersChanged;
+
+    /// <summary>The members agreed on; null until this member has first taken part, or has heard from those who have.</summary>
+    public IReadOnlyList<HubMember>? Members => _state?.Configuration.Named;
+
+    /// <summary>The members agreed on, none where nothing is known, and up to which entry that is so.</summary>
+    public AgreedMembers Agreed => _state is { } state ? new(state.Configuration.Named, new(state.Version)) : new([], LogIndex.None);
+
+    /// <summary>Raft index up to which every change is in; 0 for the members the hub was formed with, -1 for none.</summary>
+    private long Version => _state?.Version ?? -1;
+
+    public bool Contains(NodeId node) => Members?.Any(member => member.Node == node) == true;
+
+    /// <summary>The member of a name: as agreed on, else as configured.</summary>
+    public HubMember? Find(NodeId node) =>
+        Members?.FirstOrDefault(member => member.Node == node) ?? _configured.FirstOrDefault(member => member.Node == node);
+
+    /// <summary>Name of the member at an endpoint, or null.</summary>
+    public NodeId? NameOf(EndPoint? endpoint) =>
+        (Members?.FirstOrDefault(member => member.Endpoint.Equals(endpoint)) ?? _configured.FirstOrDefault(member => member.Endpoint.Equals(endpoint)))?.Node;
+
+    /// <summary>The hub is formed of the configured members. Returns when that is on disk.</summary>
+    public void Form() => Install(new(0, new(_configured, _configured)));
+
+    /// <summary>A newcomer learns what was agreed on up to the entry that its state is of, or a later one.</summary>
+    public void Adopt(AgreedMembers agreed) => Install(new(agreed.AsOf.Value, new(agreed.Members, _configured)));
+
+    /// <summary>This node is no member any more and has not heard so from Raft: what it remembers must not count at the next start.</summary>
+    public void Forget() => File.Delete(_path);
+
+    private void Install(State state)
+    {
+        Directory.CreateDirectory(Path.GetDirectoryName(_path)!);
+        var text = new StringBuilder(Heading).Append('\n')
+            .Append(CultureInfo.InvariantCulture, $"version {state.Version}\n")
+            .Append(state.Configuration.Text);
+        var hash = ChainHash.DigestOf(Encoding.ASCII.GetBytes(text.ToString()));
+        text.Append(CultureInfo.InvariantCulture, $"hash {hash}\n");
+
+        // Order matters: the whole file is on disk before it takes the place of the old one. Writing through reports what a flush
+        // would hide.
+        var partial = _path + ".partial";
+        using (var file = new FileStream(partial, FileMode.Create, FileAccess.Write, FileShare.None, 1, FileOptions.WriteThrough))
+        {
+            file.Write(Encoding.ASCII.GetBytes(text.ToString()));
+        }
+
+        File.Move(partial, _path, overwrite: true);
+        _state = state;
+    }
+
+    private State Parse(string text)
+    {
+        var hash = text.LastIndexOf("hash ", StringComparison.Ordinal);
+        var lines = text.Split('\n');
+        if (text.Length > MaxBytes || hash <= 0 || lines.Length < 4 || lines[0] != Heading
+            || text[hash..] != $"hash {ChainHash.DigestOf(Encoding.ASCII.GetBytes(text[..hash]))}\n"
+            || !lines[1].StartsWith("version ", StringComparison.Ordinal)
+            || !long.TryParse(lines[1]["version ".Length..], NumberStyles.None, CultureInfo.InvariantCulture, out var version))
+        {
+            throw new StorageException(StorageFault.Corrupt, $"The file '{_path}' with the members of the hub is damaged. This member must be repaired.");
+        }
+
+        return new(version, Configuration.Parse(string.Join('\n', lines[2..^2]), _configured));
+    }
+
+    async ValueTask<bool> IClusterConfigurationStorage.SaveConfigurationAsync<TConfiguration>(TConfiguration configuration, long configurationVersion, CancellationToken token)
+    {
+        var bytes = await configuration.ToByteArrayAsync(null, token).ConfigureAwait(false);
+        var next = new State(configurationVersion, Configuration.Parse(Encoding.ASCII.GetString(bytes), _configured));
+        await _saving.WaitAsync(token).ConfigureAwait(false);
+        try
+        {
+            // Replay brings entries that were saved before.
+            if (configurationVersion <= Version)
+            {
+                return false;
+            }
+
+            Install(next);
+            if (_changed is { } changed)
+            {
+                foreach (var handler in changed.GetInvocationList().Cast<Func<IClusterConfiguration<EndPoint>, CancellationToken, ValueTask>>())
+                {
+                    await handler(next.Configuration, token).ConfigureAwait(false);
+                }
+            }
+        }
+        finally
+        {
+            _saving.Release();
+        }
+
+        MembersChanged?.Invoke();
+        return true;
+    }
+
+    ValueTask<(IDataTransferObject Configuration, long Version)> IClusterConfigurationStorage.LoadConfigurationAsync(CancellationToken token) =>
+        new((_state?.Configuration ?? new Configuration([], _configured), Math.Max(Version, 0)));
+
+    ValueTask<IClusterConfiguration<EndPoint>> IClusterConfigurationStorage<EndPoint>.LoadConfigurationAsync(CancellationToken token) =>
+        new(_state?.Configuration ?? new Configuration([], _configured));
+
+    event Func<IClusterConfiguration<EndPoint>, CancellationToken, ValueTask> IClusterConfigurationStorage<EndPoint>.ConfigurationChanged
+    {
+        add => _changed += value;
+        remove => _changed -= value;
+    }
+
+    public void Dispose() => _saving.Dispose();
+
+    /// <summary>
+    /// A set of members, as it is in configuration entries of the log: lines <c>name=endpoint</c>, sorted by name.
+    /// </summary>
+    private sealed class Configuration : IClusterConfiguration<EndPoint>
+    {
+        private readonly byte[] _bytes;
+        private readonly IReadOnlyList<HubMember> _known;
+
+        /// <param name="known">Members that <see cref="Add"/> knows the names of.</param>
+        public Configuration(IReadOnlyList<HubMember> members, IReadOnlyList<HubMember> known)
+        {
+            Named = [.. members.OrderBy(member => member.Node.Value, StringComparer.Ordinal)];
+            _known = known;
+            Text = string.Concat(Named.Select(member => $"{member.Node}={member.Endpoint}\n"));
+            Members = Named.Select(member => (EndPoint)member.Endpoint).ToHashSet();
+            _bytes = Encoding.ASCII.GetBytes(Text);
+        }
+
+        public IReadOnlyList<HubMember> Named { get; }
+
+        public string Text { get; }
+
+        public IReadOnlySet<EndPoint> Members { get; }
+
+        public static Configuration Parse(string text, IReadOnlyList<HubMember> known)
+        {
+            var members = new List<HubMember>();
+            foreach (var line in text.Split('\n', StringSplitOptions.RemoveEmptyEntries))
+            {
+                var equals = line.IndexOf('=', StringComparison.Ordinal);
+                if (equals < 0 || !NodeId.TryParse(line[..equals], out var node) || !IPEndPoint.TryParse(line[(equals + 1)..], out var endpoint))
+                {
+                    throw new MalformedDataException($"'{line}' is not a member of a hub (name=address:port).");
+                }
+
+                members.Add(new(node, endpoint));
+            }
+
+            return new(members, known);
+        }
+
+        public IClusterConfiguration<EndPoint> Add(EndPoint address)
+        {
+            if (Members.Contains(address))
+            {
+                return this;
+            }
+
+            var added = _known.FirstOrDefault(member => member.Endpoint.Equals(address))
+                ?? throw new ArgumentException($"No member is known at {address}.", nameof(address));
+            return new Configuration([.. Named, added], _known);
+        }
+
+        public IClusterConfiguration<EndPoint> Remove(EndPoint address) =>
+            Members.Contains(address) ? new Configuration([.. Named.Where(member => !member.Endpoint.Equals(address))], _known) : this;
+
+        bool IDataTransferObject.IsReusable => true;
+
+        long? IDataTransferObject.Length => _bytes.Length;
+
+        bool IDataTransferObject.TryGetMemory(out ReadOnlyMemory<byte> memory)
+        {
+            memory = _bytes;
+            return true;
+        }
+
+        ValueTask IDataTransferObject.WriteToAsync<TWriter>(TWriter writer, CancellationToken token) => writer.Invoke(_bytes, token);
+    }
+}

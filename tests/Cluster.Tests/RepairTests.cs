@@ -1,0 +1,106 @@
+using System.Globalization;
+using Quicksilver.Client;
+using Quicksilver.Model;
+using Quicksilver.Testing;
+
+namespace Quicksilver.Cluster.Tests;
+
+/// <summary>
+/// Goal: a hub member that lost its disk, or is to be rebuilt, comes back by one command while writes go on, and nothing is lost.
+/// Method: five processes, a disk deleted after SIGKILL, a supervisor that starts again what has ended, as in production.
+/// </summary>
+public sealed class RepairTests
+{
+    private static CancellationToken Stop => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task A_hub_member_without_its_disk_is_refused_and_brought_back_by_repair_under_load()
+    {
+        await using var cluster = await ProcessCluster.StartAsync(Stop);
+        await using var us = cluster.Connect(TimeSpan.FromSeconds(60), "us-0");
+        await us.Catalog.CreateAsync("load", cancellation: Stop);
+        var leader = await cluster.LeaderAsync(Stop);
+        var x = cluster.Nodes.Hubs.First(hub => hub != leader);
+        using var enough = CancellationTokenSource.CreateLinkedTokenSource(Stop);
+        long written = 0;
+        var load = Task.Run(
+            async () =>
+            {
+                while (!enough.IsCancellationRequested)
+                {
+                    await us.Keyspace("load").PutAsync($"k{written}", written.ToString(CultureInfo.InvariantCulture), cancellation: CancellationToken.None);
+                    Interlocked.Increment(ref written);
+                }
+            },
+            Stop);
+        await ProgressAsync(100);
+
+        await cluster.Nodes.KillAsync(x, Stop);
+        Directory.Delete(cluster.Nodes.DataOf(x), recursive: true);
+        cluster.Nodes.Start(x);
+        await Eventually.TrueAsync(() => !cluster.Nodes.IsRunning(x), $"the end of {x}", Stop, TimeSpan.FromSeconds(60));
+        Assert.Contains($"qs hub repair {x}", cluster.Nodes.LogEnd(x), StringComparison.Ordinal);
+
+        using var end = new CancellationTokenSource();
+        var supervisor = cluster.SuperviseAsync(x, end.Token);
+        try
+        {
+            await RepairAsync(x);
+            await ProgressAsync(100);
+
+            // A member in order is only rebuilt by force, and keeps what it had in a directory beside.
+            await using (var refused = cluster.StartQs(leader, "hub", "repair", x))
+            {
+                Assert.Equal((1, true), (await refused.WaitAsync(Stop), refused.Errors.Contains("--force", StringComparison.Ordinal)));
+            }
+
+            await RepairAsync(x, "--force");
+            Assert.Single(Directory.GetDirectories(cluster.Nodes.DataOf(x), "set-aside-*"));
+            await ProgressAsync(100);
+        }
+        finally
+        {
+            await end.CancelAsync();
+            await supervisor;
+        }
+
+        // Its vote counts: the hub goes on with it and one other.
+        await cluster.Nodes.KillAsync(await cluster.LeaderAsync(Stop), Stop);
+        await ProgressAsync(100);
+        await enough.CancelAsync();
+        await load;
+        foreach (var hub in cluster.Nodes.Hubs.Where(hub => !cluster.Nodes.IsRunning(hub)).ToList())
+        {
+            cluster.Nodes.Start(hub);
+        }
+
+        await cluster.ReadyAsync(Stop);
+        Assert.Equal(new Revision(1 + written), await cluster.EqualAsync(Stop));
+        var rows = await us.Keyspace("load").ScanAsync(new() { PageSize = 5_000 }, Stop).ToListAsync(Stop);
+        Assert.Equal(written, rows.Count);
+
+        async Task RepairAsync(string node, params string[] more)
+        {
+            await using var repair = cluster.StartQs(leader, ["hub", "repair", node, "--wait", "60", .. more]);
+            var code = await repair.WaitAsync(Stop);
+            Assert.True(code == 0, $"exit {code}: {repair.Output} {repair.Errors}\n{cluster.Nodes.LogEnd(node)}");
+            await cluster.ReadyAsync(Stop);
+        }
+
+        async Task ProgressAsync(long more)
+        {
+            var before = Interlocked.Read(ref written);
+            await Eventually.TrueAsync(
+                async () =>
+                {
+                    if (load.IsCompleted)
+                    {
+                        await load;
+                    }
+
+                    return Interlocked.Read(ref written) >= before + more;
+                },
+                $"{more} more writes", Stop, TimeSpan.FromSeconds(60));
+        }
+    }
+}

@@ -1,0 +1,227 @@
+using Quicksilver.Model;
+using Quicksilver.Storage;
+using Quicksilver.Testing;
+
+namespace Quicksilver.Sequencing.Tests;
+
+/// <summary>
+/// Goal: who votes is what the hub agreed on, and a member that forgot its votes comes back only as a new one. Method: hub engines in
+/// one process, real sockets and disks; disks lost, members removed while they are there and while they are away.
+/// </summary>
+public sealed class MembershipTests : IDisposable
+{
+    private static CancellationToken Stop => TestContext.Current.CancellationToken;
+
+    private readonly TempDirectory _directory = new();
+
+    /// <summary>A log that is cut often, so that a new member cannot live on the log alone.</summary>
+    private static readonly SequencerOptions Cut = new() { RaftLog = new() { CutAfterEntries = 200, KeepShare = 0.5 } };
+
+    [Fact]
+    public async Task A_member_that_lost_its_disk_joins_anew_under_load_and_its_vote_counts_again()
+    {
+        await using var hub = await HubMembers.StartAsync(_directory, 3, Stop, Cut);
+        var commands = new Commands(hub.LogTime);
+        await hub.CommitAsync([commands.Create("flags")], Stop);
+        using var enough = CancellationTokenSource.CreateLinkedTokenSource(Stop);
+        long written = 0;
+        var load = Task.Run(
+            async () =>
+            {
+                while (!enough.IsCancellationRequested)
+                {
+                    Assert.Equal(CommitKind.Committed, (await hub.CommitAsync([commands.Put(new(1), $"k{written % 50}", $"v{written}")], Stop))[0].Kind);
+                    Interlocked.Increment(ref written);
+                }
+            },
+            Stop);
+        await Eventually.TrueAsync(() => load.IsFaulted || hub.Leader?.Store!.ReadRaftFloor() is not null, "a log that was cut", Stop);
+
+        // C is away while the hub takes entries; X loses its disk. Then C is back: A and C have everything.
+        var x = hub.Members.First(member => member != hub.Leader);
+        await hub.StopAsync(x, Stop);
+        Directory.Delete(x.Path, recursive: true);
+        await Assert.ThrowsAsync<FormationRefusedException>(() => hub.RestartAsync(x, Stop));
+        await hub.StopAsync(x, Stop);
+
+        var before = Interlocked.Read(ref written);
+        await RemoveAsync(hub, x.Node);
+        await hub.RestartAsync(x, Stop);
+        Assert.Equal(3, x.Engine!.Agreed.Members.Count);
+        Assert.Equal(1, x.Store!.Progress.FullCopies);
+        await Eventually.TrueAsync(() => load.IsFaulted || Interlocked.Read(ref written) > before + 100, "load during and after", Stop);
+        await enough.CancelAsync();
+        await load;
+        await hub.WaitForEqualAsync(new(1 + written), Stop);
+
+        // Its vote counts: it and one other are a majority, and have everything.
+        await hub.StopAsync(hub.Members.First(member => member != x), Stop);
+        Assert.Equal(CommitOutcome.Committed(new(2 + written)), (await hub.CommitAsync([commands.Put(new(1), "after", "v")], Stop))[0]);
+        await hub.WaitForEqualAsync(new(2 + written), Stop);
+
+        // And it is a member like any other after a restart.
+        await hub.StopAsync(x, Stop);
+        await hub.RestartAsync(x, Stop);
+        await hub.WaitForEqualAsync(new(2 + written), Stop);
+    }
+
+    [Fact]
+    public async Task An_entry_that_a_wiped_member_had_is_not_lost_when_the_other_that_has_it_dies()
+    {
+        await using var hub = await HubMembers.StartAsync(_directory, 3, Stop);
+        var commands = new Commands(hub.LogTime);
+        await hub.CommitAsync([commands.Create("flags")], Stop);
+        var c = hub.Members.First(member => member != hub.Leader);
+        await hub.StopAsync(c, Stop);
+        await hub.CommitAsync([commands.Put(new(1), "k", "only at A and X")], Stop);
+        var a = hub.Leader!;
+        var x = hub.Members.First(member => member != a && member != c);
+        await hub.StopAsync(x, Stop);
+        Directory.Delete(x.Path, recursive: true);
+        await hub.StopAsync(a, Stop);
+        await hub.RestartAsync(c, Stop);
+
+        // C and X would be a majority, without the entry. X cannot even ask, and does not take part.
+        await Assert.ThrowsAsync<FormationRefusedException>(() => hub.RestartAsync(x, Stop));
+        await hub.StopAsync(x, Stop);
+        Assert.NotEqual(CommitKind.Committed, (await c.Engine!.Sequencer.CommitAsync([commands.Put(new(1), "k2", "v")], Stop))[0].Kind);
+
+        // A is back, and so is the entry; X comes back as a new member, with the entry.
+        await hub.RestartAsync(a, Stop);
+        await Eventually.TrueAsync(() => hub.Leader is not null, "a leader", Stop);
+        await RemoveAsync(hub, x.Node);
+        await hub.RestartAsync(x, Stop);
+        Assert.Equal(CommitOutcome.Committed(new(3)), (await hub.CommitAsync([commands.Put(new(1), "k2", "v")], Stop))[0]);
+        await hub.WaitForEqualAsync(new(3), Stop);
+    }
+
+    [Fact]
+    public async Task A_member_that_joins_again_is_not_misled_by_what_the_log_says_of_earlier_times()
+    {
+        await using var hub = await HubMembers.StartAsync(_directory, 3, Stop);
+        var commands = new Commands(hub.LogTime);
+        await hub.CommitAsync([commands.Create("flags")], Stop);
+        var x = hub.Members.First(member => member != hub.Leader);
+        for (var time = 1; time <= 3; time++)
+        {
+            await hub.StopAsync(x, Stop);
+            Directory.Delete(x.Path, recursive: true);
+            await RemoveAsync(hub, x.Node);
+            await hub.RestartAsync(x, Stop);
+            Assert.Equal(CommitOutcome.Committed(new(1 + time)), (await hub.CommitAsync([commands.Put(new(1), "k", $"v{time}")], Stop))[0]);
+            await hub.WaitForEqualAsync(new(1 + time), Stop);
+
+            // The log holds its removals; replayed, they would have been a fault by now.
+            Assert.False(x.Engine!.Fault.IsCompleted);
+            Assert.Equal(3, x.Engine.Agreed.Members.Count);
+        }
+    }
+
+    [Fact]
+    public async Task A_member_that_is_removed_while_it_runs_stops_and_does_not_come_back_by_itself()
+    {
+        await using var hub = await HubMembers.StartAsync(_directory, 3, Stop);
+        var commands = new Commands(hub.LogTime);
+        await hub.CommitAsync([commands.Create("flags")], Stop);
+        var x = hub.Members.First(member => member != hub.Leader);
+        await RemoveAsync(hub, x.Node);
+        Assert.IsType<MemberRemovedException>(await x.Engine!.Fault.WaitAsync(TimeSpan.FromSeconds(20), Stop));
+        await hub.StopAsync(x, Stop);
+        await Assert.ThrowsAsync<MemberRemovedException>(() => hub.RestartAsync(x, Stop));
+        await hub.StopAsync(x, Stop);
+
+        // The two go on, and it may join with nothing.
+        Assert.Equal(CommitOutcome.Committed(new(2)), (await hub.CommitAsync([commands.Put(new(1), "k", "v")], Stop))[0]);
+        using (var directory = DataDirectory.Take(x.Path))
+        {
+            var aside = directory.SetAside(TimeProvider.System.GetUtcNow());
+            Assert.True(Directory.Exists(Path.Combine(aside, "db")) && Directory.Exists(Path.Combine(aside, "raft")));
+        }
+
+        await hub.RestartAsync(x, Stop);
+        await hub.WaitForEqualAsync(new(2), Stop);
+    }
+
+    [Fact]
+    public async Task A_member_that_was_away_while_it_was_removed_finds_out_when_it_is_back()
+    {
+        await using var hub = await HubMembers.StartAsync(_directory, 3, Stop);
+        var commands = new Commands(hub.LogTime);
+        await hub.CommitAsync([commands.Create("flags")], Stop);
+        var x = hub.Members.First(member => member != hub.Leader);
+        await hub.StopAsync(x, Stop);
+        await RemoveAsync(hub, x.Node);
+        var term = hub.Leader!.Engine!.Raft.Leadership.Term;
+        await hub.RestartAsync(x, Stop);
+        Assert.IsType<MemberRemovedException>(await x.Engine!.Fault.WaitAsync(TimeSpan.FromSeconds(30), Stop));
+
+        // It did not disturb the others meanwhile.
+        Assert.Equal(term, hub.Leader!.Engine!.Raft.Leadership.Term);
+        await hub.StopAsync(x, Stop);
+        await Assert.ThrowsAsync<MemberRemovedException>(() => hub.RestartAsync(x, Stop));
+    }
+
+    [Fact]
+    public async Task What_the_hub_agreed_on_counts_and_not_what_is_configured()
+    {
+        await using var hub = await HubMembers.StartAsync(_directory, 3, Stop);
+        var commands = new Commands(hub.LogTime);
+        await hub.CommitAsync([commands.Create("flags")], Stop);
+        var x = hub.Members.First(member => member != hub.Leader);
+        await hub.StopAsync(x, Stop);
+
+        // Alone it would lead at once.
+        await hub.RestartAsync(x, Stop, [.. hub.Addresses.Where(member => member.Node == x.Node)]);
+        Assert.Equal(3, x.Engine!.Agreed.Members.Count);
+        Assert.Equal(CommitOutcome.Committed(new(2)), (await hub.CommitAsync([commands.Put(new(1), "k", "v")], Stop))[0]);
+        await hub.WaitForEqualAsync(new(2), Stop);
+        Assert.Single(hub.Members, member => member.Engine!.Sequencer.Leadership.IsLeader);
+    }
+
+    [Fact]
+    public void A_damaged_list_of_members_is_refused()
+    {
+        var members = new[] { new HubMember(NodeId.Parse("hub-0"), new(System.Net.IPAddress.Loopback, 1)) };
+        var directory = _directory.Sub("raft");
+        new MemberStorage(directory, members).Form();
+        var path = Path.Combine(directory, MemberStorage.FileName);
+        var good = File.ReadAllBytes(path);
+        Assert.Equal(members, new MemberStorage(directory, []).Members);
+        for (var i = 0; i < good.Length; i++)
+        {
+            var bad = good.ToArray();
+            bad[i] ^= 1;
+            File.WriteAllBytes(path, bad);
+            Assert.Equal(StorageFault.Corrupt, Assert.Throws<StorageException>(() => new MemberStorage(directory, members)).Fault);
+            File.WriteAllBytes(path, good[..i]);
+            Assert.Equal(StorageFault.Corrupt, Assert.Throws<StorageException>(() => new MemberStorage(directory, members)).Fault);
+        }
+    }
+
+    /// <summary>Removes a member through whoever leads.</summary>
+    private static async Task RemoveAsync(HubMembers hub, NodeId node)
+    {
+        await Eventually.TrueAsync(
+            async () =>
+            {
+                if (hub.Leader is not { Engine: { } engine })
+                {
+                    return false;
+                }
+
+                try
+                {
+                    await engine.RemoveAsync(node, Stop);
+                }
+                catch (Exception e) when (e is not OperationCanceledException || !Stop.IsCancellationRequested)
+                {
+                    // It stopped leading: the next one knows.
+                }
+
+                return engine.Agreed.Members.All(member => member.Node != node);
+            },
+            $"the removal of {node}", Stop);
+    }
+
+    public void Dispose() => _directory.Dispose();
+}
