@@ -23,7 +23,9 @@ public sealed class LiveCluster : IAsyncDisposable
     private readonly Dictionary<string, NodeSettings> _settings = [];
     private readonly Dictionary<string, NodeHost> _running = [];
 
-    private LiveCluster(int hubs)
+    private readonly Dictionary<string, TcpProxy> _proxies = [];
+
+    private LiveCluster(int hubs, bool proxied)
     {
         var names = hubs == 1 ? ["hub"] : Enumerable.Range(0, hubs).Select(i => $"hub-{i}").ToList();
         var members = names.Select(name => new Sequencing.HubMember(NodeId.Parse(name), new(IPAddress.Loopback, Testing.Ports.Free()))).ToList();
@@ -38,18 +40,31 @@ public sealed class LiveCluster : IAsyncDisposable
         Hubs = names;
         foreach (var region in new[] { "eu", "us" })
         {
-            _settings.Add(region, Settings(region, region, NodeRole.Replica) with { Upstreams = [.. names.Select(name => _settings[name].GatewayText)] });
+            var upstreams = names.Select(name => _settings[name].GatewayText).ToList();
+            if (proxied)
+            {
+                _proxies[region] = new(_settings[names[0]].Ports.Gateway);
+                upstreams = [_proxies[region].Address];
+            }
+
+            _settings.Add(region, Settings(region, region, NodeRole.Replica) with { Upstreams = upstreams });
         }
     }
+
+    /// <summary>The network between a region and the first node of the hub, where the cluster was started with one.</summary>
+    public TcpProxy Network(string region) => _proxies[region];
+
+    /// <summary>Changes the settings of a node that does not run.</summary>
+    public void Change(string node, Func<NodeSettings, NodeSettings> change) => _settings[node] = change(_settings[node]);
 
     public IReadOnlyList<string> Hubs { get; }
 
     /// <summary>The hub node that leads, or null.</summary>
     public string? Leader => Hubs.FirstOrDefault(name => _running.TryGetValue(name, out var node) && node.Status.RaftRole == RaftRole.Leader);
 
-    public static async Task<LiveCluster> StartAsync(CancellationToken stop, int hubs = 1)
+    public static async Task<LiveCluster> StartAsync(CancellationToken stop, int hubs = 1, bool proxied = false)
     {
-        var cluster = new LiveCluster(hubs);
+        var cluster = new LiveCluster(hubs, proxied);
 
         // The silos of a hub join each other, so they start together.
         await Task.WhenAll(cluster.Hubs.Select(name => cluster.StartAsync(name, stop)));
@@ -110,6 +125,11 @@ public sealed class LiveCluster : IAsyncDisposable
         foreach (var (_, node) in _running.OrderBy(node => Hubs.Contains(node.Key)))
         {
             await node.DisposeAsync();
+        }
+
+        foreach (var proxy in _proxies.Values)
+        {
+            await proxy.DisposeAsync();
         }
 
         _directory.Dispose();

@@ -121,7 +121,7 @@ public sealed partial class GatewayLink : IAsyncDisposable
         var asked = _options.Gateways.Select(gateway =>
         {
             var address = GatewayAddress.Parse(gateway);
-            return (Address: address, Answer: GatewayProbe.AskAsync(address.Host, address.Port, _options.ProbeTimeout, _time, _stop.Token));
+            return (Address: address, Answer: ProbeAsync(address));
         }).ToList();
         var troubles = new List<string>();
         var wrong = 0;
@@ -141,6 +141,40 @@ public sealed partial class GatewayLink : IAsyncDisposable
 
         SetTrouble(string.Join("; ", troubles), wrong == asked.Count);
         return null;
+    }
+
+    /// <summary>
+    /// Asks a gateway, and asks it again beside while there is no answer: where packets were lost, a question stays lost, and the way
+    /// may be open again for the next. The first that ends counts.
+    /// </summary>
+    private async Task<Probe> ProbeAsync(GatewayAddress address)
+    {
+        using var done = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
+        var asked = new List<Task<Probe>>();
+        var start = _time.GetTimestamp();
+        try
+        {
+            while (true)
+            {
+                if (_options.ProbeTimeout - _time.GetElapsedTime(start) is var left && (left > TimeSpan.Zero || asked.Count == 0))
+                {
+                    asked.Add(GatewayProbe.AskAsync(address.Host, address.Port, left, _time, done.Token));
+                }
+
+                var pause = Task.Delay(_options.ProbeAgainPeriod, _time, done.Token);
+                if (await Task.WhenAny([.. asked, pause]).ConfigureAwait(false) is Task<Probe> ended)
+                {
+                    return await ended.ConfigureAwait(false);
+                }
+
+                await pause.ConfigureAwait(false);
+            }
+        }
+        finally
+        {
+            await done.CancelAsync().ConfigureAwait(false);
+            await ((Task)Task.WhenAll(asked)).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
     }
 
     /// <summary>Connects to a gateway and stays until it is lost.</summary>
@@ -232,13 +266,16 @@ public sealed partial class GatewayLink : IAsyncDisposable
         builder.Services.Replace(ServiceDescriptor.Singleton<IHostLifetime, NestedHostLifetime>());
         builder.Services.AddSingleton(_loggers);
         builder.Services.TryAddSingleton(_time);
+
+        // What the gateway calls itself, where it says so; the connection goes where the answer came from.
+        var name = hello.Gateways is [var own, ..] && IPEndPoint.TryParse(own, out var parsed) ? parsed : endpoint;
         builder.UseOrleansClient(client => client
             .Configure<ClusterOptions>(o =>
             {
                 o.ClusterId = hello.OrleansClusterId;
                 o.ServiceId = hello.OrleansServiceId;
             })
-            .UseStaticClustering(endpoint)
+            .UseStaticClustering(name)
             .UseConnectionRetryFilter((_, _) => Task.FromResult(false))
             .Configure<ConnectionOptions>(o => o.OpenConnectionTimeout = _options.ProbeTimeout)
             .Configure<ClientMessagingOptions>(o =>
@@ -264,6 +301,7 @@ public sealed partial class GatewayLink : IAsyncDisposable
                 // Not in line: callbacks of calls must neither run inside nor throw into a handler of Orleans.
                 _ = CancelAsync(lost);
             }));
+        MappedConnectionFactory.Wrap(builder.Services, endpoint);
         return builder.Build();
     }
 

@@ -18,6 +18,9 @@ public sealed record GatewayLinkOptions
     /// <summary>How long a gateway may take to say who it is. Default 2 s.</summary>
     public TimeSpan ProbeTimeout { get; init; } = TimeSpan.FromSeconds(2);
 
+    /// <summary>A gateway that has not answered for this long is asked once more beside. Default 500 ms.</summary>
+    public TimeSpan ProbeAgainPeriod { get; init; } = TimeSpan.FromMilliseconds(500);
+
     /// <summary>Pause between two rounds over the gateways when none answers. Default 250 ms.</summary>
     public TimeSpan RetryPeriod { get; init; } = TimeSpan.FromMilliseconds(250);
 

@@ -48,7 +48,14 @@ public static class GatewayProbe
             // The line ends make text protocols answer at once instead of waiting for more.
             await stream.WriteAsync((byte[])[.. GatewayHello.Request, .. "\r\n\r\n"u8], linked.Token).ConfigureAwait(false);
             var answer = await ReadAnswerAsync(stream, linked.Token).ConfigureAwait(false);
-            return answer with { Endpoint = (IPEndPoint?)client.Client.RemoteEndPoint };
+
+            // As it is: a socket for both families names an IPv4 address in the form of IPv6, which one for IPv6 cannot dial.
+            return answer with
+            {
+                Endpoint = client.Client.RemoteEndPoint is IPEndPoint { Address.IsIPv4MappedToIPv6: true } mapped
+                    ? new(mapped.Address.MapToIPv4(), mapped.Port)
+                    : (IPEndPoint?)client.Client.RemoteEndPoint,
+            };
         }
         catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
         {
