@@ -23,19 +23,17 @@ internal sealed partial class NodeEngines : IAsyncDisposable
     private readonly LogSource _source;
     private readonly PinnedViews _pins;
     private readonly HubEngine? _hub;
-    private readonly HubPeers? _peers;
     private readonly UpstreamLink? _link;
     private readonly Replicator? _replicator;
     private readonly NodeInstruments _instruments;
 
     /// <param name="hub">The hub's engine, running; null on a replica.</param>
     private NodeEngines(
-        NodeSettings settings, DataDirectory directory, NodeStore store, HubEngine? hub, HubPeers? peers, TimeProvider time, ILoggerFactory loggers)
+        NodeSettings settings, DataDirectory directory, NodeStore store, HubEngine? hub, TimeProvider time, ILoggerFactory loggers)
     {
         _directory = directory;
         _store = store;
         _hub = hub;
-        _peers = peers;
         var replicaClock = hub is null ? new ReplicaLogClock(store, time) : null;
         ILogClock clock = replicaClock is not null ? replicaClock : _hub!.Clock;
         _node = new(settings.NodeId, settings.Role, settings.Region, settings.GatewayText, settings.Upstreams, store, clock);
@@ -72,19 +70,18 @@ internal sealed partial class NodeEngines : IAsyncDisposable
         {
             if (settings is { Role: NodeRole.Hub, MembershipDirectory: { } membership })
             {
-                peers = new(settings, membership, time, loggers);
+                peers = new(settings, directory, membership, time, loggers);
             }
 
             (store, hub) = settings.Role == NodeRole.Hub
                 ? await OpenHubAsync(settings, directory, peers, time, loggers, cancellation)
                 : (OpenStore(settings, directory), null);
-            return new(settings, directory, store, hub, peers, time, loggers);
+            return new(settings, directory, store, hub, time, loggers);
         }
         catch
         {
             await (hub?.DisposeAsync() ?? ValueTask.CompletedTask);
             store?.Dispose();
-            await (peers?.DisposeAsync() ?? ValueTask.CompletedTask);
             directory.Dispose();
             throw;
         }
@@ -96,32 +93,40 @@ internal sealed partial class NodeEngines : IAsyncDisposable
     });
 
     /// <summary>
-    /// A node that was taken out of the hub has data that counts no more, and may hold what the hub never agreed on: it is set aside,
-    /// not deleted, and the node joins with nothing.
+    /// A node that was taken out of the hub has data that counts no more, whether it can be read or not: it is set aside, and the node
+    /// joins with nothing. Damage alone is no reason: only the hub's word that the node has no vote.
     /// </summary>
     private static async Task<(NodeStore Store, HubEngine Hub)> OpenHubAsync(
         NodeSettings settings, DataDirectory directory, HubPeers? peers, TimeProvider time, ILoggerFactory loggers, CancellationToken cancellation)
     {
         for (var again = true; ; again = false)
         {
-            var store = OpenStore(settings, directory);
+            NodeStore? store = null;
             try
             {
-                return (store, await HubEngine.OpenAsync(
+                store = OpenStore(settings, directory);
+                var hub = await HubEngine.OpenAsync(
                     store,
                     new() { Self = settings.NodeId, Members = settings.HubMembers, LogDirectory = directory.RaftPath },
                     peers,
                     new() { MaxQueuedCommands = settings.MaxQueuedCommands },
-                    time, RandomBits, loggers, cancellation));
+                    time, RandomBits, loggers, cancellation);
+                File.Delete(directory.JoiningMark);
+                return (store, hub);
             }
-            catch (MemberRemovedException e) when (again)
+            catch (Exception e) when (again && e is MemberRemovedException or NeedsRepairException or StorageException { Fault: StorageFault.Corrupt })
             {
-                store.Dispose();
-                LogSetAside(loggers.CreateLogger<NodeEngines>(), e.Message, directory.SetAside(time.GetUtcNow()));
+                store?.Dispose();
+                if (e is not MemberRemovedException && (peers is null || await peers.IsMemberAsync(cancellation) != false))
+                {
+                    throw;
+                }
+
+                LogSetAside(loggers.CreateLogger<NodeEngines>(), e.Message, directory.SetAside(time.GetUtcNow()) ?? "nowhere: it was only the beginning of a copy");
             }
             catch
             {
-                store.Dispose();
+                store?.Dispose();
                 throw;
             }
         }
@@ -203,11 +208,6 @@ internal sealed partial class NodeEngines : IAsyncDisposable
             {
                 await _hub.DisposeAsync();
             }
-
-            if (_peers is not null)
-            {
-                await _peers.DisposeAsync();
-            }
         }
         finally
         {
@@ -218,6 +218,6 @@ internal sealed partial class NodeEngines : IAsyncDisposable
         }
     }
 
-    [LoggerMessage(1, LogLevel.Warning, "{Why} Its data is set aside in '{Path}', and the node joins with nothing. Delete it when the hub is in order.")]
+    [LoggerMessage(1, LogLevel.Warning, "{Why} The hub says that this node has no vote: its data is set aside ({Path}), and it joins with nothing. Delete it when the hub is in order.")]
     private static partial void LogSetAside(ILogger logger, string why, string path);
 }

@@ -80,7 +80,7 @@ public sealed partial class HubEngine : IHubMembership, IAsyncDisposable
         NodeStore store, RaftNodeOptions raft, IHubPeers? peers, SequencerOptions options, TimeProvider time, Func<ulong> random,
         ILoggerFactory loggers, CancellationToken cancellation)
     {
-        var members = new MemberStorage(raft.LogDirectory, raft.Members);
+        var members = new MemberStorage(raft.LogDirectory, raft.Self, raft.Members);
         var formation = new Formation(raft.Self, raft.Members, members, time, loggers.CreateLogger<Formation>());
         var standing = await formation.JudgeAsync(store.Progress, cancellation).ConfigureAwait(false);
         if (standing != MemberStanding.Member)
@@ -234,6 +234,12 @@ public sealed partial class HubEngine : IHubMembership, IAsyncDisposable
         using var linked = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, _stop.Token);
         try
         {
+            // As in RemoveAsync.
+            if (!await Raft.ReadBarrierAsync(linked.Token).ConfigureAwait(false))
+            {
+                return;
+            }
+
             LogAdding(node);
             if (!await Raft.AddMemberAsync(node, linked.Token).ConfigureAwait(false))
             {
@@ -248,16 +254,27 @@ public sealed partial class HubEngine : IHubMembership, IAsyncDisposable
     }
 
     /// <inheritdoc/>
-    public async Task RemoveAsync(NodeId node, CancellationToken cancellation)
+    public async Task<string?> RemoveAsync(NodeId node, CancellationToken cancellation)
     {
-        if (node == _options.Self || !Raft.Leadership.IsLeader)
+        // The library makes the next set of members from the one that is applied. One that is agreed on and not applied yet would be
+        // left out, and two changes at once can lose a majority: so everything in the log is applied first.
+        if (node == _options.Self || !await Raft.ReadBarrierAsync(cancellation).ConfigureAwait(false))
         {
-            throw new InvalidOperationException($"'{_options.Self}' does not lead, or is the one to be removed.");
+            return $"'{_options.Self}' does not lead, or is the one to be removed.";
+        }
+
+        if (_members.Contains(node) && Agreed.Members.Count < 3)
+        {
+            return $"The hub has {Agreed.Members.Count} members; without '{node}' it could lose what it acknowledged. Bring the other one back first.";
         }
 
         LogRemoving(node);
         await Raft.RemoveMemberAsync(node, cancellation).ConfigureAwait(false);
+        return null;
     }
+
+    /// <inheritdoc/>
+    public bool Knows(NodeId node) => _members.Find(node) is not null;
 
     /// <inheritdoc/>
     public Task ResignAsync(CancellationToken cancellation) => Raft.ResignAsync(cancellation);

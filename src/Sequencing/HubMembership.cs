@@ -16,10 +16,13 @@ public interface IHubMembership
     void BeginAdd(NodeId node);
 
     /// <summary>
-    /// Where this member leads: takes the vote from another member, and waits until a majority has agreed. Throws
-    /// <see cref="InvalidOperationException"/> where that certainly did not happen; any other exception means that it may have.
+    /// Where this member leads: takes the vote from another member, and waits until a majority has agreed. Returns null then, or
+    /// why it certainly did not happen. Any exception means that it may have happened, or may still.
     /// </summary>
-    Task RemoveAsync(NodeId node, CancellationToken cancellation);
+    Task<string?> RemoveAsync(NodeId node, CancellationToken cancellation);
+
+    /// <summary>True for members, and for nodes that are configured as such.</summary>
+    bool Knows(NodeId node);
 
     /// <summary>Gives up the leadership, where this member has it.</summary>
     Task ResignAsync(CancellationToken cancellation);

@@ -24,6 +24,11 @@ public sealed class DataDirectory : IDisposable
     /// <summary>Where the Raft log of a hub member lies.</summary>
     public string RaftPath => System.IO.Path.Combine(Path, "raft");
 
+    /// <summary>
+    /// There while a hub member is being made of a copy: until then the directory has nothing that is not elsewhere.
+    /// </summary>
+    public string JoiningMark => System.IO.Path.Combine(Path, "joining");
+
     /// <summary>Creates the directory where needed and takes it. Throws <see cref="StorageException"/> (InUse, Io).</summary>
     public static DataDirectory Take(string path)
     {
@@ -45,23 +50,24 @@ public sealed class DataDirectory : IDisposable
     }
 
     /// <summary>
-    /// Moves what the directory holds into one beside it, so that the node begins with nothing; returns its path. Nothing may be open.
+    /// Moves what the directory holds into one within it, so that the node begins with nothing; returns its path. What is only the
+    /// beginning of a copy is deleted, and null returned. Nothing may be open.
     /// The Raft log goes first: a crash in between leaves state without votes, which is found out, and never votes without state.
     /// </summary>
-    public string SetAside(DateTimeOffset now)
+    public string? SetAside(DateTimeOffset now)
     {
+        var parts = new[] { RaftPath, DatabasePath }.Where(Directory.Exists).ToList();
         var aside = System.IO.Path.Combine(Path, $"set-aside-{now.UtcDateTime.ToString("yyyyMMdd'T'HHmmssfff", System.Globalization.CultureInfo.InvariantCulture)}");
         try
         {
-            Directory.CreateDirectory(aside);
-            foreach (var part in new[] { RaftPath, DatabasePath })
+            if (File.Exists(JoiningMark))
             {
-                if (Directory.Exists(part))
-                {
-                    Directory.Move(part, System.IO.Path.Combine(aside, System.IO.Path.GetFileName(part)));
-                }
+                parts.ForEach(part => Directory.Delete(part, recursive: true));
+                return null;
             }
 
+            Directory.CreateDirectory(aside);
+            parts.ForEach(part => Directory.Move(part, System.IO.Path.Combine(aside, System.IO.Path.GetFileName(part))));
             return aside;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)

@@ -42,25 +42,35 @@ public sealed class RepairTests
         Assert.Contains($"qs hub repair {x}", cluster.Nodes.LogEnd(x), StringComparison.Ordinal);
 
         using var end = new CancellationTokenSource();
+        using var again = new CancellationTokenSource();
         var supervisor = cluster.SuperviseAsync(x, end.Token);
         try
         {
             await RepairAsync(x);
             await ProgressAsync(100);
 
-            // A member in order is only rebuilt by force, and keeps what it had in a directory beside.
+            // A member in order is only rebuilt by force.
             await using (var refused = cluster.StartQs(leader, "hub", "repair", x))
             {
                 Assert.Equal((1, true), (await refused.WaitAsync(Stop), refused.Errors.Contains("--force", StringComparison.Ordinal)));
             }
 
-            await RepairAsync(x, "--force");
+            // What cannot even be opened is kept beside as well.
+            await end.CancelAsync();
+            await supervisor;
+            await cluster.Nodes.KillAsync(x, Stop);
+            await File.AppendAllTextAsync(Path.Combine(cluster.Nodes.DataOf(x), "raft", "members"), "?", Stop);
+            cluster.Nodes.Start(x);
+            await Eventually.TrueAsync(() => !cluster.Nodes.IsRunning(x), $"the end of {x}", Stop, TimeSpan.FromSeconds(60));
+            supervisor = cluster.SuperviseAsync(x, again.Token);
+            await RepairAsync(x);
             Assert.Single(Directory.GetDirectories(cluster.Nodes.DataOf(x), "set-aside-*"));
             await ProgressAsync(100);
         }
         finally
         {
             await end.CancelAsync();
+            await again.CancelAsync();
             await supervisor;
         }
 

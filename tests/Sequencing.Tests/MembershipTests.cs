@@ -1,3 +1,5 @@
+using System.Net;
+using DotNext.Net.Cluster.Consensus.Raft.Membership;
 using Quicksilver.Model;
 using Quicksilver.Storage;
 using Quicksilver.Testing;
@@ -134,7 +136,7 @@ public sealed class MembershipTests : IDisposable
         Assert.Equal(CommitOutcome.Committed(new(2)), (await hub.CommitAsync([commands.Put(new(1), "k", "v")], Stop))[0]);
         using (var directory = DataDirectory.Take(x.Path))
         {
-            var aside = directory.SetAside(TimeProvider.System.GetUtcNow());
+            var aside = directory.SetAside(TimeProvider.System.GetUtcNow())!;
             Assert.True(Directory.Exists(Path.Combine(aside, "db")) && Directory.Exists(Path.Combine(aside, "raft")));
         }
 
@@ -179,22 +181,43 @@ public sealed class MembershipTests : IDisposable
     }
 
     [Fact]
+    public async Task A_newcomer_knows_nobody_to_vote_for_until_it_is_a_member()
+    {
+        var members = Enumerable.Range(0, 3).Select(i => new HubMember(NodeId.Parse($"hub-{i}"), new(System.Net.IPAddress.Loopback, 1 + i))).ToList();
+        using var storage = new MemberStorage(_directory.Sub("raft"), members[2].Node, members);
+        IClusterConfigurationStorage<EndPoint> library = storage;
+        async Task<int> Known() => (await library.LoadConfigurationAsync(Stop)).Members.Count;
+        Assert.Equal(0, await Known());
+        storage.Adopt(new([members[0], members[1]], new(100)));
+        Assert.Equal((2, 0), (storage.Members!.Count, await Known()));
+
+        // Older entries of the log do not make it one, the next does.
+        using var others = new MemberStorage(_directory.Sub("other"), members[0].Node, members);
+        others.Form();
+        var (three, _) = await ((IClusterConfigurationStorage)others).LoadConfigurationAsync(Stop);
+        Assert.False(await library.SaveConfigurationAsync(three, 99, Stop));
+        Assert.Equal(0, await Known());
+        Assert.True(await library.SaveConfigurationAsync(three, 101, Stop));
+        Assert.Equal(3, await Known());
+    }
+
+    [Fact]
     public void A_damaged_list_of_members_is_refused()
     {
         var members = new[] { new HubMember(NodeId.Parse("hub-0"), new(System.Net.IPAddress.Loopback, 1)) };
         var directory = _directory.Sub("raft");
-        new MemberStorage(directory, members).Form();
+        new MemberStorage(directory, members[0].Node, members).Form();
         var path = Path.Combine(directory, MemberStorage.FileName);
         var good = File.ReadAllBytes(path);
-        Assert.Equal(members, new MemberStorage(directory, []).Members);
+        Assert.Equal(members, new MemberStorage(directory, members[0].Node, []).Members);
         for (var i = 0; i < good.Length; i++)
         {
             var bad = good.ToArray();
             bad[i] ^= 1;
             File.WriteAllBytes(path, bad);
-            Assert.Equal(StorageFault.Corrupt, Assert.Throws<StorageException>(() => new MemberStorage(directory, members)).Fault);
+            Assert.Equal(StorageFault.Corrupt, Assert.Throws<StorageException>(() => new MemberStorage(directory, members[0].Node, members)).Fault);
             File.WriteAllBytes(path, good[..i]);
-            Assert.Equal(StorageFault.Corrupt, Assert.Throws<StorageException>(() => new MemberStorage(directory, members)).Fault);
+            Assert.Equal(StorageFault.Corrupt, Assert.Throws<StorageException>(() => new MemberStorage(directory, members[0].Node, members)).Fault);
         }
     }
 

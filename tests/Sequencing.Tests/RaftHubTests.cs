@@ -150,7 +150,7 @@ public sealed class RaftHubTests : IDisposable
     public async Task Members_wait_for_the_last_of_them_before_the_first_hub_is_formed()
     {
         var addresses = Enumerable.Range(0, 3).Select(i => new HubMember(NodeId.Parse($"hub-{i}"), new(IPAddress.Loopback, Ports.Free()))).ToList();
-        MemberStorage Storage(int member) => new(_directory.Sub($"{member}"), addresses);
+        MemberStorage Storage(int member) => new(_directory.Sub($"{member}"), addresses[member].Node, addresses);
         Task<MemberStanding> Judge(int member) => new Formation(
             addresses[member].Node, addresses, Storage(member), TimeProvider.System, NullLogger.Instance).JudgeAsync(StoreProgress.Empty, Stop);
         var two = new[] { Judge(0), Judge(1) };

@@ -11,7 +11,7 @@ public sealed record HubMembership(NodeId Leader, IReadOnlyList<HubMemberInfo> M
 public sealed class HubAdministrator(IReadOnlyList<string> gateways, TimeProvider time, ILoggerFactory loggers) : IAsyncDisposable
 {
     private static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(5);
-    private static readonly TimeSpan CallTimeout = TimeSpan.FromSeconds(6);
+    private static readonly TimeSpan CallTimeout = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(250);
 
     private readonly GatewayLink _link = new(new() { Gateways = gateways }, time, loggers);
@@ -29,15 +29,22 @@ public sealed class HubAdministrator(IReadOnlyList<string> gateways, TimeProvide
     }
 
     /// <summary>
-    /// Takes the vote from a member; returns null when it has none, or why the hub refused (certainly not done). Throws
+    /// Takes the vote from a member; returns null when it has none, or why the hub refused. Throws
     /// <see cref="QuicksilverException"/> (Unavailable) where it could not be brought about in time; it may still happen.
     /// </summary>
     public async Task<string?> RemoveAsync(NodeId node, bool force, TimeSpan timeout, CancellationToken cancellation)
     {
+        var tries = 0;
         var answer = await RepeatAsync(
-            hub => hub.Remove(node, force), answer => answer.Status is HubAnswerStatus.Ok or HubAnswerStatus.Refused, answer => answer.Problem,
-            timeout, cancellation).ConfigureAwait(false);
-        return answer.Status == HubAnswerStatus.Refused ? answer.Problem ?? "The hub refused." : null;
+            hub =>
+            {
+                tries++;
+                return hub.Remove(node, force);
+            },
+            answer => answer.Status is HubAnswerStatus.Ok or HubAnswerStatus.Refused, answer => answer.Problem, timeout, cancellation).ConfigureAwait(false);
+        return answer.Status != HubAnswerStatus.Refused
+            ? null
+            : tries == 1 ? answer.Problem : $"{answer.Problem} An earlier try was not answered and may still take effect: look at the members.";
     }
 
     /// <summary>
@@ -75,14 +82,14 @@ public sealed class HubAdministrator(IReadOnlyList<string> gateways, TimeProvide
         while (true)
         {
             string why;
-            var session = await _link.ConnectAsync(ConnectTimeout, cancellation).ConfigureAwait(false);
-            if (session.Hello.Role != NodeRole.Hub)
-            {
-                throw new QuicksilverException(QuicksilverErrorCode.InvalidRequest, $"{session.Gateway} is '{session.Hello.Node}' of region '{session.Hello.Region}', not a node of the hub. Name a gateway of the hub.");
-            }
-
             try
             {
+                var session = await _link.ConnectAsync(ConnectTimeout, cancellation).ConfigureAwait(false);
+                if (session.Hello.Role != NodeRole.Hub)
+                {
+                    throw new QuicksilverException(QuicksilverErrorCode.InvalidRequest, $"{session.Gateway} is '{session.Hello.Node}' of region '{session.Hello.Region}', not a node of the hub. Name a gateway of the hub.");
+                }
+
                 using var bound = CancellationTokenSource.CreateLinkedTokenSource(cancellation, session.Lost);
                 var answer = await ask(session.Grains.GetGrain<IHubGrain>(0)).WaitAsync(CallTimeout, time, bound.Token).ConfigureAwait(false);
                 if (isFinal(answer))
@@ -91,6 +98,10 @@ public sealed class HubAdministrator(IReadOnlyList<string> gateways, TimeProvide
                 }
 
                 why = problemOf(answer) ?? "no reason given";
+            }
+            catch (QuicksilverException e) when (e.Code is QuicksilverErrorCode.InvalidRequest or QuicksilverErrorCode.NotAGateway)
+            {
+                throw;
             }
             catch (Exception e) when (e is not OutOfMemoryException && !cancellation.IsCancellationRequested)
             {

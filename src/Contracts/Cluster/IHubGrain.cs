@@ -21,12 +21,14 @@ public enum HubAnswerStatus : byte
 
 /// <param name="Members">The voting members as the leader knows them after a read barrier; empty unless the status is Ok.</param>
 /// <param name="Leader">Who answered; null unless the status is Ok.</param>
+/// <param name="AppliedIndex">The Raft entry of which the leader has the state: all that is said here is in.</param>
 [GenerateSerializer, Immutable, Alias("qs.HubMembersAnswer")]
 public sealed record HubMembersAnswer(
     [property: Id(0)] HubAnswerStatus Status,
     [property: Id(1)] HubMemberInfo[] Members,
     [property: Id(2)] NodeId? Leader,
-    [property: Id(3)] string? Problem);
+    [property: Id(3)] LogIndex AppliedIndex,
+    [property: Id(4)] string? Problem);
 
 /// <param name="Endpoint">Of its Raft port: <c>address:port</c>.</param>
 [GenerateSerializer, Immutable, Alias("qs.HubMemberInfo")]
@@ -68,7 +70,7 @@ public interface IHubGrain : IGrainWithIntegerKey, IExternalContract
     /// Takes the vote from a member. Refused where another member does not answer, because the hub would be left without a
     /// majority; and where the member is in order, unless <paramref name="force"/>. Ok where it is no member already.
     /// </summary>
-    [Alias("Remove"), AlwaysInterleave]
+    [Alias("Remove"), AlwaysInterleave, ResponseTimeout("00:00:10")]
     Task<HubChangeAnswer> Remove(NodeId target, bool force);
 
     /// <summary>

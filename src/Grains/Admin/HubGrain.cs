@@ -8,14 +8,14 @@ namespace Quicksilver.Grains;
 [StatelessWorker, Reentrant, GrainType("qs.hub")]
 public sealed class HubGrain(NodeContext node, NodeDirectory nodes, HubAccess hub, INodeServiceClient services) : Grain, IHubGrain
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(4);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(8);
 
     /// <inheritdoc/>
     public async Task<HubMembersAnswer> Members()
     {
         if (FindLeader() is not { } leader)
         {
-            return new(HubAnswerStatus.Unavailable, [], null, NoLeader);
+            return new(HubAnswerStatus.Unavailable, [], null, default, NoLeader);
         }
 
         try
@@ -24,7 +24,7 @@ public sealed class HubGrain(NodeContext node, NodeDirectory nodes, HubAccess hu
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
-            return new(HubAnswerStatus.Unavailable, [], null, e.Message);
+            return new(HubAnswerStatus.Unavailable, [], null, default, e.Message);
         }
     }
 

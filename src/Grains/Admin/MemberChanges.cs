@@ -1,5 +1,6 @@
 using Quicksilver.Contracts;
 using Quicksilver.Model;
+using Quicksilver.Sequencing;
 
 namespace Quicksilver.Grains;
 
@@ -7,13 +8,15 @@ namespace Quicksilver.Grains;
 /// Answers for the leader: who votes, and whether a change may be begun. Raft keeps a change safe; this keeps it from being a
 /// mistake.
 /// </summary>
-public sealed class MemberChanges(NodeContext node, HubAccess hub, NodeDirectory nodes, INodeServiceClient services, TimeProvider time)
+public sealed class MemberChanges(NodeContext node, HubAccess hub, NodeDirectory nodes, INodeServiceClient services, TimeProvider time) : IDisposable
 {
     private static readonly TimeSpan BarrierTimeout = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan DescribeTimeout = TimeSpan.FromSeconds(1);
-    private static readonly TimeSpan RemoveTimeout = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan RemoveTimeout = TimeSpan.FromSeconds(5);
 
     private static readonly HubChangeAnswer NotLeading = new(HubAnswerStatus.Unavailable, "the node that was asked does not lead");
+
+    private readonly SemaphoreSlim _changing = new(1);
 
     public async Task<HubMembersAnswer> MembersAsync()
     {
@@ -21,12 +24,12 @@ public sealed class MemberChanges(NodeContext node, HubAccess hub, NodeDirectory
         try
         {
             return hub.Sequencer is { } sequencer && await sequencer.ReadBarrierAsync(limit.Token) is not null
-                ? new(HubAnswerStatus.Ok, [.. hub.Membership!.Agreed.Members.Select(member => new HubMemberInfo(member.Node, member.Endpoint.ToString()))], node.Node, null)
-                : new(HubAnswerStatus.Unavailable, [], null, NotLeading.Problem);
+                ? new(HubAnswerStatus.Ok, [.. hub.Membership!.Agreed.Members.Select(member => new HubMemberInfo(member.Node, member.Endpoint.ToString()))], node.Node, node.Store.Progress.AppliedIndex, null)
+                : new(HubAnswerStatus.Unavailable, [], null, default, NotLeading.Problem);
         }
         catch (OperationCanceledException)
         {
-            return new(HubAnswerStatus.Unavailable, [], null, "the leader cannot reach a majority");
+            return new(HubAnswerStatus.Unavailable, [], null, default, "the leader cannot reach a majority");
         }
     }
 
@@ -37,17 +40,45 @@ public sealed class MemberChanges(NodeContext node, HubAccess hub, NodeDirectory
             return NotLeading;
         }
 
-        if (!membership.Agreed.Members.Any(member => member.Node == target))
+        // One at a time, guards included: two that each leave a majority can leave none together.
+        if (!await _changing.WaitAsync(TimeSpan.Zero))
         {
-            return new(HubAnswerStatus.Ok, null);
+            return new(HubAnswerStatus.Unavailable, "another change of the members is under way");
         }
 
-        if (membership.Agreed.Members.Count < 3)
+        try
         {
-            return new(HubAnswerStatus.Refused, $"The hub has {membership.Agreed.Members.Count} members; without '{target}' it could lose what it acknowledged. Repair the other one first.");
+            return await RemoveAsync(membership, hub.Sequencer, target, force);
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            // It may have happened, or may still happen: the next look at the members tells.
+            return new(HubAnswerStatus.Unavailable, e.Message);
+        }
+        finally
+        {
+            _changing.Release();
+        }
+    }
+
+    private async Task<HubChangeAnswer> RemoveAsync(IHubMembership membership, ISequencer sequencer, NodeId target, bool force)
+    {
+        // What is judged below must be the latest: a change before this one may be agreed on and not be applied here yet.
+        using var limit = new CancellationTokenSource(RemoveTimeout, time);
+        if (await sequencer.ReadBarrierAsync(limit.Token) is null)
+        {
+            return NotLeading;
         }
 
-        foreach (var other in membership.Agreed.Members.Where(member => member.Node != target && member.Node != node.Node))
+        var members = membership.Agreed.Members;
+        if (!members.Any(member => member.Node == target))
+        {
+            return membership.Knows(target)
+                ? new(HubAnswerStatus.Ok, null)
+                : new(HubAnswerStatus.Refused, $"The hub knows no '{target}'; its members are {string.Join(", ", members.Select(member => member.Node))}.");
+        }
+
+        foreach (var other in members.Where(member => member.Node != target && member.Node != node.Node))
         {
             if (!await FollowsAsync(other.Node))
             {
@@ -66,21 +97,7 @@ public sealed class MemberChanges(NodeContext node, HubAccess hub, NodeDirectory
             return new(HubAnswerStatus.Unavailable, $"'{target}' led the hub and hands over first");
         }
 
-        using var limit = new CancellationTokenSource(RemoveTimeout, time);
-        try
-        {
-            await membership.RemoveAsync(target, limit.Token);
-            return new(HubAnswerStatus.Ok, null);
-        }
-        catch (InvalidOperationException e)
-        {
-            return new(HubAnswerStatus.Refused, e.Message);
-        }
-        catch (Exception e) when (e is not OutOfMemoryException)
-        {
-            // It may have happened, or may still happen: the next look at the members tells.
-            return new(HubAnswerStatus.Unavailable, e.Message);
-        }
+        return await membership.RemoveAsync(target, limit.Token) is { } refusal ? new(HubAnswerStatus.Refused, refusal) : new(HubAnswerStatus.Ok, null);
     }
 
     public Task<HubChangeAnswer> AddAsync(NodeId newcomer)
@@ -117,4 +134,6 @@ public sealed class MemberChanges(NodeContext node, HubAccess hub, NodeDirectory
             return false;
         }
     }
+
+    public void Dispose() => _changing.Dispose();
 }

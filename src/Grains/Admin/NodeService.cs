@@ -32,7 +32,7 @@ public interface INodeService : IGrainService
     Task<HubMembersAnswer> Members();
 
     /// <summary>As <see cref="IHubGrain.Remove"/>, where this node leads. The leader itself resigns first and answers Unavailable.</summary>
-    [Alias("RemoveMember")]
+    [Alias("RemoveMember"), ResponseTimeout("00:00:09")]
     Task<HubChangeAnswer> RemoveMember(NodeId target, bool force);
 
     /// <summary>As <see cref="IHubGrain.Join"/>, where this node leads.</summary>

@@ -1,3 +1,4 @@
+using System.Net;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 using Orleans.Configuration;
@@ -16,9 +17,12 @@ namespace Quicksilver.Hosting;
 /// The other nodes of the hub, for a node whose own silo does not run yet: finds their gateways in the membership table and asks
 /// over a link, as a client would.
 /// </summary>
-internal sealed partial class HubPeers(NodeSettings settings, string membershipDirectory, TimeProvider time, ILoggerFactory loggers) : IHubPeers, IAsyncDisposable
+internal sealed partial class HubPeers(
+    NodeSettings settings, DataDirectory directory, string membershipDirectory, TimeProvider time, ILoggerFactory loggers) : IHubPeers
 {
     private static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan CallTimeout = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
 
     /// <summary>
     /// A copy is done when the last part was no longer than this: what the hub did meanwhile must still be in its Raft log when this
@@ -26,56 +30,104 @@ internal sealed partial class HubPeers(NodeSettings settings, string membershipD
     /// </summary>
     private const long SmallDistance = 5_000;
 
-    private const int MaxCopies = 20;
+    private const int MaxParts = 20;
+    private const int MaxTries = 30;
 
     private readonly ILogger _logger = loggers.CreateLogger<HubPeers>();
-    private GatewayLink? _link;
 
     /// <inheritdoc/>
     public async Task<bool?> IsMemberAsync(CancellationToken cancellation)
     {
         try
         {
-            var session = await ConnectAsync(cancellation);
-            var answer = await session.Grains.GetGrain<IHubGrain>(0).Members().WaitAsync(ConnectTimeout, time, cancellation);
-            if (answer.Status == HubAnswerStatus.Ok)
-            {
-                return answer.Members.Any(member => member.Node == settings.NodeId);
-            }
-
-            LogNoAnswer(answer.Problem ?? "no reason given");
-            return null;
+            return await AskAsync(session => MembersAsync(session, cancellation), cancellation) is { } answer
+                ? answer.Members.Any(member => member.Node == settings.NodeId)
+                : null;
         }
         catch (Exception e) when (e is not OutOfMemoryException && !cancellation.IsCancellationRequested)
         {
             // Nothing that says anything about the membership.
             LogNoAnswer(e.Message);
-            await CloseAsync();
             return null;
         }
+    }
+
+    private async Task<HubMembersAnswer?> MembersAsync(LinkSession session, CancellationToken cancellation)
+    {
+        var answer = await session.Grains.GetGrain<IHubGrain>(0).Members().WaitAsync(CallTimeout, time, cancellation);
+        if (answer.Status == HubAnswerStatus.Ok)
+        {
+            return answer;
+        }
+
+        LogNoAnswer(answer.Problem ?? "no reason given");
+        return null;
     }
 
     /// <inheritdoc/>
     public async Task<AgreedMembers> FillAsync(NodeStore store, CancellationToken cancellation)
     {
-        var session = await ConnectAsync(cancellation);
+        await File.WriteAllTextAsync(directory.JoiningMark, "This directory is being filled from another member of the hub.\n", cancellation);
+        for (var tries = 1; ; tries++)
+        {
+            string why;
+            try
+            {
+                if (await AskAsync(session => FillAsync(session, store, cancellation), cancellation) is { } agreed)
+                {
+                    return agreed;
+                }
+
+                why = "the nodes that answer are behind the leader, or have not heard yet that this node is no member";
+            }
+            catch (Exception e) when (e is not (OutOfMemoryException or StorageException) && !cancellation.IsCancellationRequested)
+            {
+                // What was copied stays, and the next try goes on from there.
+                why = e.Message;
+            }
+
+            LogNoAnswer(why);
+            if (tries == MaxTries)
+            {
+                throw new NeedsRepairException($"No other member of the hub could be copied: {why}. Start this node again when the hub is in order.");
+            }
+
+            await Task.Delay(Pause, time, cancellation);
+        }
+    }
+
+    /// <summary>Null where the node behind the link is not fresh enough.</summary>
+    private async Task<AgreedMembers?> FillAsync(LinkSession session, NodeStore store, CancellationToken cancellation)
+    {
         using var bound = CancellationTokenSource.CreateLinkedTokenSource(cancellation, session.Lost);
+        if (await MembersAsync(session, bound.Token) is not { } leader)
+        {
+            return null;
+        }
+
         var hub = session.Grains.GetGrain<IHubGrain>(0);
         var copy = new LogCopy(new(settings.NodeId, settings.Region, settings.GatewayText), store);
-        for (var copies = 1; ; copies++)
+        for (var part = 1; ; part++)
         {
-            var source = await hub.Progress().AsTask().WaitAsync(ConnectTimeout, time, bound.Token);
+            var source = await hub.Progress().AsTask().WaitAsync(CallTimeout, time, bound.Token);
+
+            // A node that lags does not know all that the leader said, and perhaps not that this one lost its vote.
+            if (source.AppliedIndex < leader.AppliedIndex || source.Members.Any(member => member.Node == settings.NodeId))
+            {
+                return null;
+            }
+
             var distance = source.Position.Revision.Value - store.Progress.Position.Revision.Value;
             LogCopying(session.Hello.Node, source.Position.Revision.Value, distance);
             await copy.CopyAsync(new GrainLogSource(session), source.Position.Revision, bound.Token);
-            if (distance <= SmallDistance || copies == MaxCopies)
+            if (distance <= SmallDistance || part == MaxParts)
             {
                 HubCopy.Complete(store, new()
                 {
                     Cluster = source.Cluster, Position = source.Position, Chain = source.Chain, Oldest = source.Oldest, AppliedIndex = source.AppliedIndex,
                     LogTime = source.LogTime, FeatureLevel = source.FeatureLevel, NextKeyspace = source.NextKeyspace, OperationsFloor = source.OperationsFloor,
                 });
-                return new([.. source.Members.Select(member => new HubMember(member.Node, System.Net.IPEndPoint.Parse(member.Endpoint)))], source.MembersAsOf);
+                return new([.. source.Members.Select(member => new HubMember(member.Node, IPEndPoint.Parse(member.Endpoint)))], source.MembersAsOf);
             }
         }
     }
@@ -85,8 +137,8 @@ internal sealed partial class HubPeers(NodeSettings settings, string membershipD
     {
         try
         {
-            var session = await ConnectAsync(cancellation);
-            var answer = await session.Grains.GetGrain<IHubGrain>(0).Join(settings.NodeId).WaitAsync(ConnectTimeout, time, cancellation);
+            var answer = await AskAsync(
+                session => session.Grains.GetGrain<IHubGrain>(0).Join(settings.NodeId).WaitAsync(CallTimeout, time, cancellation), cancellation);
             if (answer.Problem is { } problem)
             {
                 LogNoAnswer(problem);
@@ -96,25 +148,21 @@ internal sealed partial class HubPeers(NodeSettings settings, string membershipD
         {
             // It is asked again.
             LogNoAnswer(e.Message);
-            await CloseAsync();
         }
     }
 
-    private async Task<LinkSession> ConnectAsync(CancellationToken cancellation)
+    /// <summary>Each question has a link of its own: they are few, and which gateways there are changes.</summary>
+    private async Task<TAnswer> AskAsync<TAnswer>(Func<LinkSession, Task<TAnswer>> ask, CancellationToken cancellation)
     {
-        if (_link is null)
+        var gateways = await FindGatewaysAsync();
+        if (gateways.Count == 0)
         {
-            var gateways = await FindGatewaysAsync();
-            if (gateways.Count == 0)
-            {
-                throw new QuicksilverException(QuicksilverErrorCode.Unavailable, "No other node of the hub is in the membership table.");
-            }
-
-            _link = new(new() { Gateways = gateways }, time, loggers);
-            _link.Start();
+            throw new QuicksilverException(QuicksilverErrorCode.Unavailable, "No other node of the hub is in the membership table.");
         }
 
-        return await _link.ConnectAsync(ConnectTimeout, cancellation);
+        await using var link = new GatewayLink(new() { Gateways = gateways }, time, loggers);
+        link.Start();
+        return await ask(await link.ConnectAsync(ConnectTimeout, cancellation));
     }
 
     private async Task<IReadOnlyList<string>> FindGatewaysAsync()
@@ -129,20 +177,9 @@ internal sealed partial class HubPeers(NodeSettings settings, string membershipD
                let entry = row.Item1
                where entry.Status == SiloStatus.Active && entry.SiloName != settings.NodeId.Value && entry.ProxyPort > 0
                orderby entry.IAmAliveTime descending
-               select new System.Net.IPEndPoint(entry.SiloAddress.Endpoint.Address, entry.ProxyPort).ToString(),
+               select new IPEndPoint(entry.SiloAddress.Endpoint.Address, entry.ProxyPort).ToString(),
         ];
     }
-
-    private async Task CloseAsync()
-    {
-        if (_link is { } link)
-        {
-            _link = null;
-            await link.DisposeAsync();
-        }
-    }
-
-    public async ValueTask DisposeAsync() => await CloseAsync();
 
     [LoggerMessage(1, LogLevel.Information, "Copying the log of {Source} up to revision {Revision} ({Distance} revisions).")]
     private partial void LogCopying(NodeId source, long revision, long distance);

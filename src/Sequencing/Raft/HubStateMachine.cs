@@ -12,7 +12,7 @@ public sealed class NeedsRepairException(string message) : Exception(message)
         $"This member has applied Raft entry {applied}; the leader has cut its log up to {oldest}. Its data must be rebuilt from another member.");
 
     internal static NeedsRepairException VotesLost(NodeId node, LogIndex applied) => new(
-        $"The Raft directory of this member was lost; its store has applied entry {applied}. It has forgotten what it voted and must not take part. Run 'qs hub repair {node}' against another node of the hub, and start this one again.");
+        $"This member has state (Raft entry {applied}) and no list of members: its Raft directory was lost, or it was interrupted while it joined. It has forgotten what it voted and must not take part. Run 'qs hub repair {node}' against another node of the hub, where that was not done, and start this one again.");
 
     internal static NeedsRepairException LogLost(LogIndex applied, LogIndex last) => new(
         $"The Raft log of this member ends at entry {last}; its store has applied entry {applied}: the log was lost or replaced, and with it the member's vote. It must not take part; rebuild it from another member.");

@@ -23,6 +23,7 @@ internal sealed class MemberStorage : IClusterConfigurationStorage<EndPoint>
     private const int MaxBytes = 64 * 1024;
 
     private readonly string _path;
+    private readonly NodeId _self;
     private readonly IReadOnlyList<HubMember> _configured;
     private readonly SemaphoreSlim _saving = new(1);
     private Func<IClusterConfiguration<EndPoint>, CancellationToken, ValueTask>? _changed;
@@ -32,10 +33,12 @@ internal sealed class MemberStorage : IClusterConfigurationStorage<EndPoint>
 
     /// <summary>Reads what was saved before, if anything. Throws <see cref="StorageException"/> where the file is damaged.</summary>
     /// <param name="directory">The Raft directory.</param>
+    /// <param name="self">This node.</param>
     /// <param name="configured">Names and addresses as configured; they give names to endpoints that the library speaks of.</param>
-    public MemberStorage(string directory, IReadOnlyList<HubMember> configured)
+    public MemberStorage(string directory, NodeId self, IReadOnlyList<HubMember> configured)
     {
         _path = Path.Combine(directory, FileName);
+        _self = self;
         _configured = configured;
         if (File.Exists(_path))
         {
@@ -128,7 +131,7 @@ internal sealed class MemberStorage : IClusterConfigurationStorage<EndPoint>
             {
                 foreach (var handler in changed.GetInvocationList().Cast<Func<IClusterConfiguration<EndPoint>, CancellationToken, ValueTask>>())
                 {
-                    await handler(next.Configuration, token).ConfigureAwait(false);
+                    await handler(Visible, token).ConfigureAwait(false);
                 }
             }
         }
@@ -142,10 +145,16 @@ internal sealed class MemberStorage : IClusterConfigurationStorage<EndPoint>
     }
 
     ValueTask<(IDataTransferObject Configuration, long Version)> IClusterConfigurationStorage.LoadConfigurationAsync(CancellationToken token) =>
-        new((_state?.Configuration ?? new Configuration([], _configured), Math.Max(Version, 0)));
+        new((Visible, Math.Max(Version, 0)));
 
     ValueTask<IClusterConfiguration<EndPoint>> IClusterConfigurationStorage<EndPoint>.LoadConfigurationAsync(CancellationToken token) =>
-        new(_state?.Configuration ?? new Configuration([], _configured));
+        new(Visible);
+
+    /// <summary>
+    /// What the library sees: nobody, until this node is a member. A node without a vote would grant it all the same to every
+    /// candidate that it knows, and a newcomer with an empty log finds every candidate good enough.
+    /// </summary>
+    private Configuration Visible => _state is { } state && Contains(_self) ? state.Configuration : new([], _configured);
 
     event Func<IClusterConfiguration<EndPoint>, CancellationToken, ValueTask> IClusterConfigurationStorage<EndPoint>.ConfigurationChanged
     {

@@ -49,7 +49,7 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
     /// Requests that a new member may need before it counts. The library's default of 10 is too few: each carries about 1 MiB. Bounded
     /// by the time that the caller waits.
     /// </summary>
-    private const int WarmupRounds = 10_000;
+    private const int WarmupRounds = 1_000;
 
     private readonly RaftNodeOptions _options;
     private readonly MemberStorage _members;
