@@ -7,7 +7,7 @@ namespace Quicksilver.Client;
 /// Makes calls over the link until they are answered or the deadline passes. Reads may be repeated at will. A write is repeated
 /// with the same bytes only, and whether it may have happened is remembered over all tries.
 /// </summary>
-internal sealed class Caller(GatewayLink link, QuicksilverClientOptions options, TimeProvider time)
+internal sealed class Caller(ILink link, QuicksilverClientOptions options, TimeProvider time)
 {
     private static readonly TimeSpan MaxBackoff = TimeSpan.FromMilliseconds(500);
 

@@ -12,18 +12,23 @@ using Route = (ReadOnlyMemory<byte> Command, uint Merger, Func<IGrainFactory, Fu
 /// <summary>The SDK over one link.</summary>
 public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
 {
-    private readonly GatewayLink _link;
+    private readonly ILink _link;
     private readonly ConcurrentDictionary<KeyspaceName, KeyspaceClient> _keyspaces = new();
     private readonly ConcurrentDictionary<(uint Keyspace, LinkSession Session), CommitMerger> _mergers = new();
 
     /// <summary>Makes a client and starts its link. Does not wait for the cluster.</summary>
     public QuicksilverClient(QuicksilverClientOptions options, TimeProvider time, ILoggerFactory loggers)
+        : this(StartLink(options, time, loggers), options, time)
     {
-        _link = new(options.ToLinkOptions(), time, loggers);
-        Caller = new(_link, options, time);
+    }
+
+    /// <summary>Makes a client over a link, which it owns from now on.</summary>
+    internal QuicksilverClient(ILink link, QuicksilverClientOptions options, TimeProvider time)
+    {
+        _link = link;
+        Caller = new(link, options, time);
         SessionState = new(time);
         Catalog = new CatalogClient(this);
-        _link.Start();
     }
 
     /// <inheritdoc/>
@@ -171,4 +176,11 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
     };
 
     public ValueTask DisposeAsync() => _link.DisposeAsync();
+
+    private static GatewayLink StartLink(QuicksilverClientOptions options, TimeProvider time, ILoggerFactory loggers)
+    {
+        var link = new GatewayLink(options.ToLinkOptions(), time, loggers);
+        link.Start();
+        return link;
+    }
 }

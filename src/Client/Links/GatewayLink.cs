@@ -23,7 +23,7 @@ public sealed record LinkSession(IGrainFactory Grains, GatewayHello Hello, strin
 /// and starts over when it is lost. Each session has an Orleans client of its own, in a nested host, so nothing of a lost one
 /// lives on. Owns one loop, from <see cref="Start"/> to <see cref="DisposeAsync"/>.
 /// </summary>
-public sealed partial class GatewayLink : IAsyncDisposable
+public sealed partial class GatewayLink : ILink, IAsyncDisposable
 {
     private readonly GatewayLinkOptions _options;
     private readonly TimeProvider _time;

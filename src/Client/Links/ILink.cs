@@ -1,0 +1,13 @@
+using Quicksilver.Model;
+
+namespace Quicksilver.Client;
+
+/// <summary>Where calls get their session from: a port, so that a test can own how sessions come and go.</summary>
+internal interface ILink : IAsyncDisposable
+{
+    /// <summary>
+    /// Waits for a session. Throws <see cref="QuicksilverException"/> with the outcome NotCommitted when
+    /// <paramref name="timeout"/> passes first: nothing was sent then.
+    /// </summary>
+    ValueTask<LinkSession> ConnectAsync(TimeSpan timeout, CancellationToken cancellation);
+}

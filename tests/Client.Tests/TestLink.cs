@@ -1,0 +1,51 @@
+using Quicksilver.Contracts;
+using Quicksilver.Model;
+
+namespace Quicksilver.Client.Tests;
+
+/// <summary>A link whose sessions come and go as a test says. They carry no grains: what is sent over them, the test answers.</summary>
+internal sealed class TestLink : ILink
+{
+    private static readonly GatewayHello Hello = new("qs-eu", "quicksilver", NodeId.Parse("eu-0"), RegionName.Parse("eu"), NodeRole.Replica, ["a:1"]);
+
+    private readonly TimeProvider _time;
+    private CancellationTokenSource _lost = new();
+    private LinkSession? _current;
+    private int _sessions;
+
+    public TestLink(TimeProvider time)
+    {
+        _time = time;
+        _current = NewSession();
+    }
+
+    public void GoDown() => _current = null;
+
+    /// <summary>Ends the session, with the calls that are bound to it; the next try gets a new one.</summary>
+    public Task ReplaceSessionAsync()
+    {
+        var lost = _lost;
+        _lost = new();
+        _current = NewSession();
+        return lost.CancelAsync();
+    }
+
+    public async ValueTask<LinkSession> ConnectAsync(TimeSpan timeout, CancellationToken cancellation)
+    {
+        if (_current is { } session)
+        {
+            return session;
+        }
+
+        await Task.Delay(timeout, _time, cancellation);
+        throw new QuicksilverException(QuicksilverErrorCode.Unavailable, "No Quicksilver gateway answers.", WriteOutcome.NotCommitted);
+    }
+
+    public ValueTask DisposeAsync()
+    {
+        _lost.Dispose();
+        return ValueTask.CompletedTask;
+    }
+
+    private LinkSession NewSession() => new(null!, Hello, $"gateway-{++_sessions}:1", _lost.Token);
+}
