@@ -55,6 +55,9 @@ public sealed class QuicksilverClientTests : IAsyncDisposable
                 return new((command, 1, _ => async (request, _) =>
                 {
                     _sent.AddRange(CommandBatch.Unpack(request.Commands).Select(bytes => OperationId.Read(bytes.Span)));
+
+                    // As over a wire, no call is answered in line.
+                    await Task.Yield();
                     return new([await _calls[Math.Min(_sent.Count, _calls.Length) - 1]()], default);
                 }));
             },
