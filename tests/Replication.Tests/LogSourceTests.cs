@@ -183,6 +183,41 @@ public sealed class LogSourceTests : IDisposable
     }
 
     [Fact]
+    public async Task A_request_that_waited_for_its_turn_does_not_wait_as_long_again_for_a_record()
+    {
+        var session = await Session(20);
+        var requests = new[] { Next(session, 0), Next(session, 1), Next(session, 2) };
+        _time.Advance(TimeSpan.FromSeconds(3));
+        foreach (var page in await Task.WhenAll(requests).WaitAsync(Eventually.Deadline, Stop))
+        {
+            Assert.Equal((PageStatus.Ok, new Revision(21), new Revision(21)), (page.Status, page.From, page.To));
+        }
+    }
+
+    [Fact]
+    public async Task A_source_that_restarted_answers_no_session_of_its_last_life()
+    {
+        var old = await Session(20);
+        _time.Advance(TimeSpan.FromMilliseconds(1));
+        using var restarted = Source(_hub.Store);
+        var session = (await restarted.OpenAsync(Request(10, "eu-1"), Stop)).Session;
+        Assert.NotEqual(old, session);
+        Assert.Equal(PageStatus.SessionLost, (await restarted.NextAsync(new(old, 0, default, 1_000, TimeSpan.Zero), Stop)).Status);
+        var page = await restarted.NextAsync(new(session, 0, default, 1_000, TimeSpan.Zero), Stop);
+        Assert.Equal((PageStatus.Ok, new Revision(11)), (page.Status, page.From));
+    }
+
+    [Fact]
+    public async Task A_long_poll_takes_no_place_in_the_room_of_reads()
+    {
+        var session = await Session(20);
+        var waiting = Next(session, 0);
+        Assert.Equal((1, 0), (_hub.Store.Polls.Inside, _hub.Store.Waiters.Inside));
+        _time.Advance(TimeSpan.FromSeconds(3));
+        await waiting;
+    }
+
+    [Fact]
     public async Task A_stop_ends_long_polls()
     {
         var session = await Session(20);

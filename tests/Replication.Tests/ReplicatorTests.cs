@@ -1,3 +1,5 @@
+using System.Collections.Concurrent;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Quicksilver.Model;
 using Quicksilver.Sequencing;
@@ -29,12 +31,12 @@ public sealed class ReplicatorTests : IDisposable
         _source = new(NodeId.Parse("hub-0"), _hub.Store, new HubLogClock(_hub.Store, TimeProvider.System), new(), TimeProvider.System);
     }
 
-    private static Replicator Start(ReplicaStore replica, IUpstream upstream, int seed = 1)
+    private static Replicator Start(ReplicaStore replica, IUpstream upstream, int seed = 1, ILogger<Replicator>? logger = null)
     {
         var clock = new ReplicaLogClock(replica.Store, TimeProvider.System);
         var replicator = new Replicator(
             new(NodeId.Parse("eu-0"), RegionName.Parse("eu"), "eu:1"), replica.Store, upstream, clock, Fast, new Random(seed), TimeProvider.System,
-            NullLogger<Replicator>.Instance);
+            logger ?? NullLogger<Replicator>.Instance);
         replicator.Start();
         return replicator;
     }
@@ -177,11 +179,54 @@ public sealed class ReplicatorTests : IDisposable
         Assert.Equal(before, replica.Hashes());
     }
 
+    [Fact]
+    public async Task A_fault_of_the_program_stops_replication_in_sight_and_reads_go_on()
+    {
+        Write(20, 7);
+        using var replica = new ReplicaStore(_directory.Sub("replica"));
+        using var upstream = new Upstream(new FaultyProgram(_source));
+        var log = new ErrorLog();
+        await using var replicator = Start(replica, upstream, logger: log);
+        await Eventually.TrueAsync(() => replicator.Status.State == ProgressState.Stopped, "the stop", Stop);
+        Assert.Equal(StopReason.InternalError, replicator.Status.StopReason);
+        Assert.NotNull(replicator.Status.Trouble);
+        Assert.Single(log.Errors);
+        Assert.Equal(0, replica.Rows());
+    }
+
     public void Dispose()
     {
         _source.Dispose();
         _hub.Dispose();
         _directory.Dispose();
+    }
+
+    /// <summary>A source whose pages are none: no state of the wire or of a source, so only a fault of the program can be behind it.</summary>
+    private sealed class FaultyProgram(ILogSource source) : ILogSource
+    {
+        public ValueTask<OpenPullAnswer> OpenAsync(OpenPullRequest request, CancellationToken cancellation) => source.OpenAsync(request, cancellation);
+
+        public ValueTask<LogPage> NextAsync(NextPageRequest request, CancellationToken cancellation) => new((LogPage)null!);
+    }
+
+    private sealed class ErrorLog : ILogger<Replicator>
+    {
+        private readonly ConcurrentQueue<string> _errors = [];
+
+        public IReadOnlyCollection<string> Errors => _errors;
+
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            if (logLevel >= LogLevel.Error)
+            {
+                _errors.Enqueue(formatter(state, exception));
+            }
+        }
     }
 
     private sealed class Upstream(ILogSource source) : IUpstream, IDisposable
