@@ -157,6 +157,28 @@ public sealed class KeyspaceCommandTests : IDisposable
     }
 
     [Fact]
+    public void When_all_ids_of_keyspaces_have_been_used_a_new_one_is_refused_and_the_hub_goes_on()
+    {
+        // A log that has come as far: its one record creates the keyspace with the last id there is.
+        using var directory = DataDirectory.Take(_directory.Sub("old"));
+        using var store = NodeStore.Open(directory, new() { Node = NodeId.Parse("hub-0") });
+        var last = new KeyspaceId(uint.MaxValue - 1);
+        var log = new ForgedLog(new(1, 2), new(3, 4)).Add(
+            KeyspaceId.Catalog, ForgedLog.Puts(("last", CatalogRow.Write(last, KeyspaceSettings.Default, new(1)))), _hub.Now);
+        var batch = new ApplyBatch(store);
+        batch.Begin();
+        batch.Adopt(new(1, 2), new(3, 4));
+        batch.AppendVerified(log.Records[0]);
+        batch.Commit(new LogIndex(1));
+
+        var applier = new EntryApplier(store, OperationWindow.Default);
+        var entry = _hub.Entry(store.Progress, [_hub.Commands.Create("one-more"), _hub.Commands.Create("last"), _hub.Commands.Put(last, "k", "v")]);
+        var outcomes = applier.Apply(new(2), entry)!.Outcomes;
+        Assert.Equal([CommitKind.Invalid, CommitKind.Unchanged, CommitKind.Committed], outcomes.Select(outcome => outcome.Kind));
+        Assert.NotNull(outcomes[0].Problem);
+    }
+
+    [Fact]
     public void A_replica_of_a_busy_catalog_has_the_same_state()
     {
         for (var round = 0; round < 5; round++)
