@@ -1,4 +1,5 @@
 using System.Text;
+using Microsoft.Extensions.Time.Testing;
 using Quicksilver.Model;
 using Quicksilver.Storage;
 using Quicksilver.Testing;
@@ -164,6 +165,64 @@ public sealed class ApplyTests : IDisposable
         Assert.Equal(
             StateHash.Compute(now, now, now.Position.Revision, CancellationToken.None),
             StateHash.Compute(old, now, now.Position.Revision, CancellationToken.None));
+    }
+
+    [Fact]
+    public void The_state_hash_counts_small_rows_that_are_laid_over_with_what_they_cost()
+    {
+        // 1.4 million rows of a few bytes: 20 MB of records, and far more than the bound in memory.
+        using var pinned = _hub.Store.AcquireView();
+        var deletes = Enumerable.Range(0, Limits.MaxMutations).Select(i => Mutation.Delete($"{i}")).ToArray();
+        for (var i = 0; i < 140; i++)
+        {
+            _hub.ApplyOne(_hub.Commands.Transaction(HubStore.Flags, deletes));
+        }
+
+        using var view = _hub.Store.AcquireView();
+        Assert.Throws<InvalidOperationException>(() => StateHash.Compute(pinned, view, view.Position.Revision, CancellationToken.None));
+        Assert.Equal(view.Position.Revision, StateHash.Compute(view, view, view.Position.Revision, CancellationToken.None).Position.Revision);
+    }
+
+    [Fact]
+    public async Task Reads_and_long_polls_wait_in_rooms_of_their_own()
+    {
+        using var directory = DataDirectory.Take(_directory.Sub("rooms"));
+        using var store = NodeStore.Open(directory, new() { Node = NodeId.Parse("hub-0"), MaxWaiters = 1, MaxPolls = 1 });
+        var time = new FakeTimeProvider();
+        foreach (var (room, other) in new[] { (store.Waiters, store.Polls), (store.Polls, store.Waiters) })
+        {
+            var waiting = room.WaitAsync(new(1), TimeSpan.FromSeconds(1), time, default).AsTask();
+            Assert.Equal(WaitResult.Full, await room.WaitAsync(new(1), TimeSpan.FromSeconds(1), time, default));
+            var otherWaiting = other.WaitAsync(new(1), TimeSpan.FromSeconds(1), time, default).AsTask();
+            Assert.False(otherWaiting.IsCompleted);
+            time.Advance(TimeSpan.FromSeconds(1));
+            Assert.Equal([WaitResult.TimedOut, WaitResult.TimedOut], await Task.WhenAll(waiting, otherWaiting));
+        }
+    }
+
+    [Fact]
+    public void The_states_of_keyspaces_in_memory_are_bounded_whatever_is_committed()
+    {
+        var log = new ForgedLog(new(1, 2), new(3, 4));
+        using var directory = DataDirectory.Take(_directory.Sub("many"));
+        using var store = NodeStore.Open(directory, new() { Node = NodeId.Parse("eu-0") });
+        var batch = new ApplyBatch(store);
+        batch.Begin();
+        batch.Adopt(new(1, 2), new(3, 4));
+        for (var i = 0; i < ApplyBatch.MaxCachedKeyspaces + 100; i++)
+        {
+            log.Create($"k{i}");
+            batch.AppendVerified(log.Records[^1]);
+            if (i % 1_000 == 0)
+            {
+                batch.Commit();
+                Assert.InRange(batch.CachedKeyspaces, 1, ApplyBatch.MaxCachedKeyspaces);
+                batch.Begin();
+            }
+        }
+
+        batch.Commit();
+        Assert.InRange(batch.CachedKeyspaces, 1, ApplyBatch.MaxCachedKeyspaces);
     }
 
     [Fact]

@@ -309,5 +309,100 @@ public sealed class DamageTests : IDisposable
         Assert.Equal(fault, Assert.Throws<StorageException>(() => NodeStore.Open(directory, new() { Node = Node })).Fault);
     }
 
+    [Theory]
+    [InlineData("state of a keyspace")]
+    [InlineData("row of the catalog")]
+    [InlineData("record")]
+    [InlineData("row")]
+    public void Damage_in_what_the_store_wrote_itself_is_said_to_be_damage(string what)
+    {
+        // Cut off in the middle, and all bytes set: once too short for its format, once against its rules.
+        foreach (var damage in new Func<byte[], byte[]>[] { bytes => bytes[..(bytes.Length / 2)], bytes => [bytes[0], .. Enumerable.Repeat((byte)0xff, bytes.Length - 1)] })
+        {
+            using var hub = new HubStore(_directory.Sub($"{what}{++_copies}"));
+            hub.ApplyOne(hub.Commands.Put(HubStore.Flags, "k", "v"));
+            hub.ApplyOne(hub.Commands.Put(HubStore.Flags, "k2", "v"));
+            var (family, key) = Place(what);
+            using (var view = hub.Store.AcquireView())
+            {
+                using var pinned = Pinned.Get(hub.Store.Database, view.ReadOptions, family, key);
+                var batch = new WriteBatchBuilder();
+                batch.Put(hub.Store.Database.FamilyId(family), key, damage(pinned.Bytes.ToArray()));
+                hub.Store.Database.Write(batch);
+            }
+
+            // A View as a reader gets it: the one that is there was made before the damage.
+            hub.Store.Publish(hub.Store.Progress);
+            using var damaged = hub.Store.AcquireView();
+            Assert.Equal(StorageFault.Corrupt, Assert.Throws<StorageException>(() => Look(damaged, what)).Fault);
+        }
+    }
+
+    private static (ColumnFamily Family, byte[] Key) Place(string what)
+    {
+        var key = new byte[32];
+        switch (what)
+        {
+            case "state of a keyspace":
+                StorageKeys.WriteKeyspaceState(key, HubStore.Flags);
+                return (ColumnFamily.Meta, key[..5]);
+            case "record":
+                StorageKeys.WriteRevision(key, new(2));
+                return (ColumnFamily.Log, key[..StorageKeys.RevisionBytes]);
+            default:
+                var row = what == "row" ? "k"u8 : "flags"u8;
+                StorageKeys.WriteData(key, what == "row" ? HubStore.Flags : KeyspaceId.Catalog, row);
+                return (ColumnFamily.Data, key[..(StorageKeys.KeyspaceBytes + row.Length)]);
+        }
+    }
+
+    private static void Look(View view, string what)
+    {
+        switch (what)
+        {
+            case "state of a keyspace":
+                view.FindKeyspace(HubStore.Flags);
+                break;
+            case "row of the catalog":
+                view.FindKeyspace(KeyspaceName.Parse("flags"));
+                break;
+            case "record":
+                view.FindChain(new(2));
+                break;
+            default:
+                using (var row = view.Get(HubStore.Flags, "k"u8))
+                {
+                    _ = row.Row.Revision;
+                }
+
+                break;
+        }
+    }
+
+    [Fact]
+    public void A_condition_that_cannot_be_judged_because_the_log_lacks_a_record_stops_the_member()
+    {
+        using var hub = new HubStore(_directory.Sub("gap"));
+        for (var i = 0; i < 10; i++)
+        {
+            hub.ApplyOne(hub.Commands.Put(HubStore.Flags, $"k{i}", "v"));
+        }
+
+        var batch = new WriteBatchBuilder();
+        StorageKeys.WriteRevision(batch.Delete(hub.Store.Database.FamilyId(ColumnFamily.Log), StorageKeys.RevisionBytes), new(5));
+        hub.Store.Database.Write(batch);
+        hub.Store.Publish(hub.Store.Progress);
+        foreach (var condition in new[] { Condition.PrefixUnchangedSince("x", new(2)), Condition.UnchangedSince("x", new(2)) })
+        {
+            var before = hub.Store.Progress;
+            var e = Assert.Throws<StorageException>(() => hub.ApplyOne(hub.Commands.Put(HubStore.Flags, "y", "v", condition)));
+            Assert.Equal(StorageFault.Corrupt, e.Fault);
+            Assert.Equal(before, hub.Store.Progress);
+        }
+
+        // One that does not need what is lacking is judged.
+        Assert.Equal(CommitKind.Committed, hub.ApplyOne(hub.Commands.Put(HubStore.Flags, "y", "v", Condition.PrefixUnchangedSince("x", new(5)))).Kind);
+    }
+
     public void Dispose() => _directory.Dispose();
 }

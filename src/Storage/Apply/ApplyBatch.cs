@@ -11,7 +11,7 @@ namespace Quicksilver.Storage;
 public sealed class ApplyBatch
 {
     /// <summary>Keyspaces whose state stays in memory between batches. Past it the memory is emptied; it fills again by use.</summary>
-    private const int MaxCachedKeyspaces = 65_536;
+    internal const int MaxCachedKeyspaces = 65_536;
 
     private readonly NodeStore _store;
     private readonly WriteBatchBuilder _batch = new();
@@ -46,6 +46,9 @@ public sealed class ApplyBatch
 
     /// <summary>Bytes staged so far.</summary>
     public int StagedBytes => _batch.Length;
+
+    /// <summary>Keyspaces whose state is in memory now; never more than <see cref="MaxCachedKeyspaces"/>.</summary>
+    internal int CachedKeyspaces => _cache.Count;
 
     /// <summary>The View below the batch. Rows staged since are not in it: read through <see cref="RowRevision"/>.</summary>
     public View Base => _base ?? throw new InvalidOperationException("Begin the batch first.");
