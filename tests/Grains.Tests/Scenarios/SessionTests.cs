@@ -117,4 +117,22 @@ public sealed class SessionTests(SharedCluster shared)
 
         await writes;
     }
+
+    [Theory]
+    [InlineData("hub")]
+    [InlineData("eu")]
+    public async Task A_multi_read_of_the_most_and_longest_keys_is_answered_and_its_connection_stays(string region)
+    {
+        await using var client = Cluster.Connect(region);
+        var keyspace = client.Keyspace($"keys-{region}");
+        await client.Catalog.CreateAsync(keyspace.Name.Value, cancellation: Stop);
+        var keys = Enumerable.Range(0, Limits.MaxKeysPerRead).Select(i => Key.From($"{i}".PadLeft(Limits.MaxKeyBytes, 'k'))).ToList();
+        var put = await keyspace.PutAsync(keys[^1], "v", cancellation: Stop);
+
+        // Ten megabytes of keys; a message has eight at most.
+        var entries = await keyspace.GetManyAsync(keys, cancellation: Stop);
+        Assert.Equal(keys.Count, entries.Count);
+        Assert.All(entries.SkipLast(1), Assert.Null);
+        Assert.Equal(put.Revision, entries[^1]!.Revision);
+    }
 }
