@@ -98,6 +98,13 @@ public sealed class SequencerTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task A_proposal_whose_entry_the_store_took_for_one_it_had_is_answered_unknown()
+    {
+        _log.Apply = _ => { };
+        Assert.Equal([CommitOutcome.Unknown], await Commit("a").WaitAsync(Eventually.Deadline, Stop));
+    }
+
+    [Fact]
     public async Task A_caller_that_stops_waiting_does_not_undo_its_command()
     {
         var gate = _log.HoldNext();
