@@ -119,6 +119,32 @@ public sealed class RaftHubTests : IDisposable
     }
 
     [Fact]
+    public async Task A_member_whose_raft_log_ends_before_its_store_does_not_take_part()
+    {
+        var hub = await HubMembers.StartAsync(_directory, 1, Stop);
+        var commands = new Commands(hub.LogTime);
+        await hub.CommitAsync([commands.Create("flags"), commands.Put(new(1), "a", "1")], Stop);
+        var member = hub.Members[0];
+        await hub.StopAsync(member, Stop);
+
+        // The directory is there, and says that the member has taken part: only its entries are gone.
+        foreach (var part in new DirectoryInfo(Path.Combine(member.Path, "raft")).EnumerateFileSystemInfos().Where(part => part.Name != "members"))
+        {
+            if (part is DirectoryInfo directory)
+            {
+                directory.Delete(recursive: true);
+            }
+            else
+            {
+                part.Delete();
+            }
+        }
+
+        await Assert.ThrowsAsync<NeedsRepairException>(() => hub.RestartAsync(member, Stop));
+        await hub.DisposeAsync();
+    }
+
+    [Fact]
     public async Task A_member_that_lost_its_disk_is_refused_and_nothing_that_was_acknowledged_is_lost_with_it()
     {
         await using var hub = await HubMembers.StartAsync(_directory, 3, Stop);
