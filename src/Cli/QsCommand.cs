@@ -53,7 +53,7 @@ public static class QsCommand
         return await result.InvokeAsync(new() { EnableDefaultExceptionHandler = false });
     }
 
-    private static async Task<int> InvokeAsync(
+    internal static async Task<int> InvokeAsync(
         CommonOptions common, ParseResult parsed, Func<ParseResult, Invocation, Task<int>> run, Stream output, TextWriter errors, CancellationToken cancellation)
     {
         var gateways = parsed.GetValue(common.Gateway) is { Length: > 0 } given

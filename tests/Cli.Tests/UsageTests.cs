@@ -1,3 +1,4 @@
+using System.CommandLine;
 using System.Text;
 using Quicksilver.Client;
 using Quicksilver.Model;
@@ -98,6 +99,32 @@ public sealed class UsageTests
         var (code, output, errors) = await Run("put", "flags", "a", "b", "--gateway", _nowhere, "--timeout", "0.3", "--json");
         Assert.Equal(ExitCodes.Unavailable, code);
         Assert.DoesNotContain("unknown", output + errors, StringComparison.OrdinalIgnoreCase);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task An_interrupted_write_that_may_have_happened_is_unknown_and_named(bool json)
+    {
+        var id = new OperationId(new(1_000), 1, 2);
+        var uncertain = new QuicksilverException(QuicksilverErrorCode.OutcomeUnknown, "The write may have happened.", WriteOutcome.Unknown) { OperationId = id };
+        var (code, errors) = await Interrupt(json, new OperationCanceledException("The caller stopped waiting.", uncertain));
+        Assert.Equal(ExitCodes.Unknown, code);
+        Assert.Contains(id.ToString(), errors, StringComparison.Ordinal);
+
+        (code, errors) = await Interrupt(json, new OperationCanceledException());
+        Assert.Equal(ExitCodes.Error, code);
+        Assert.Contains("interrupted", errors, StringComparison.Ordinal);
+    }
+
+    private static async Task<(int Code, string Said)> Interrupt(bool json, OperationCanceledException e)
+    {
+        var common = new CommonOptions();
+        var root = new RootCommand { common.Gateway, common.Json, common.Timeout };
+        using var output = new MemoryStream();
+        await using var errors = new StringWriter();
+        var code = await QsCommand.InvokeAsync(common, root.Parse(json ? ["--json"] : []), (_, _) => throw e, output, errors, TestContext.Current.CancellationToken);
+        return (code, Encoding.UTF8.GetString(output.ToArray()) + errors);
     }
 
     [Fact]

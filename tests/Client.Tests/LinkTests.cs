@@ -57,6 +57,17 @@ public sealed class LinkTests : IDisposable
     }
 
     [Fact]
+    public async Task Of_the_addresses_that_a_name_stands_for_the_one_that_answered_is_told()
+    {
+        // Its port is that of a listener on one address only, whatever else the name stands for.
+        var endpoint = (IPEndPoint)_listener.LocalEndpoint;
+        var probe = GatewayProbe.AskAsync("localhost", endpoint.Port, Timeout, _time, Stop);
+        using var client = await Accept(Hello.Encode());
+        var answered = (await probe).Endpoint!;
+        Assert.Equal((endpoint.Address, endpoint.Port), (answered.Address.IsIPv4MappedToIPv6 ? answered.Address.MapToIPv4() : answered.Address, answered.Port));
+    }
+
+    [Fact]
     public async Task A_closed_port_is_refused() => Assert.Equal((ProbeResult.Refused, null), await Ask(Ports.Free()) is var probe ? (probe.Result, probe.Hello) : default);
 
     [Fact]
