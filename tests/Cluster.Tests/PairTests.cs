@@ -66,7 +66,7 @@ public sealed class PairTests
         using var copies = new TempDirectory();
         foreach (var hub in pair)
         {
-            Copy(cluster.Nodes.DataOf(hub), copies.Sub(hub));
+            FileTree.Copy(cluster.Nodes.DataOf(hub), copies.Sub(hub));
         }
 
         var addresses = cluster.Nodes.Hubs.Select(hub => new HubMember(NodeId.Parse(hub), IPEndPoint.Parse(cluster.Nodes[hub].Raft!))).ToList();
@@ -100,19 +100,6 @@ public sealed class PairTests
         }
 
         Assert.Equal(found.Count, records);
-    }
-
-    private static void Copy(string from, string to)
-    {
-        foreach (var directory in Directory.GetDirectories(from, "*", SearchOption.AllDirectories).Prepend(from))
-        {
-            Directory.CreateDirectory(Path.Combine(to, Path.GetRelativePath(from, directory)));
-        }
-
-        foreach (var file in Directory.GetFiles(from, "*", SearchOption.AllDirectories))
-        {
-            File.Copy(file, Path.Combine(to, Path.GetRelativePath(from, file)));
-        }
     }
 
     private static async Task WriteAsync(QuicksilverClient client, int writer, ConcurrentDictionary<string, Revision> acknowledged, CancellationToken enough)

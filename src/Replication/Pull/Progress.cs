@@ -46,6 +46,30 @@ public enum StopReason
     InternalError = 6,
 }
 
+/// <summary>What keeps a replica from pulling at the moment, and is tried again.</summary>
+public enum PullProblem
+{
+    None = 0,
+
+    /// <summary>A call was not answered.</summary>
+    CallFailed = 1,
+
+    /// <summary>A page did not pass the checks.</summary>
+    PageRefused = 2,
+
+    /// <summary>The source has less than this replica: it lags, or was put back from an older copy.</summary>
+    SourceBehind = 3,
+
+    /// <summary>The source has no data yet, is stopping, or is full.</summary>
+    SourceUnavailable = 4,
+
+    /// <summary>The source's own log is damaged.</summary>
+    SourceDamaged = 5,
+
+    /// <summary>The source knows the session no more.</summary>
+    SessionLost = 6,
+}
+
 /// <summary>What happens to a <see cref="Progress"/>. Answers carry the attempt they belong to; those of earlier ones are ignored.</summary>
 public abstract record ProgressEvent
 {
@@ -148,6 +172,9 @@ public sealed class Progress(PullOptions options, Random random)
     /// <summary>For people, where the state is Stopped; else what went wrong last, or null.</summary>
     public string? Trouble { get; private set; }
 
+    /// <summary>What keeps this replica from pulling, until something came through again.</summary>
+    public PullProblem Problem { get; private set; }
+
     /// <summary>Position of the source as it last said; null before it said anything.</summary>
     public LogPosition? Source { get; private set; }
 
@@ -192,18 +219,18 @@ public sealed class Progress(PullOptions options, Random random)
                 TakePages(effects);
                 break;
             case ProgressEvent.CallFailed failed when failed.Attempt == _attempt && State is ProgressState.Probing or ProgressState.Pulling:
-                BackOff("a call to the source failed", effects);
+                BackOff(PullProblem.CallFailed, "a call to the source failed", effects);
                 break;
             case ProgressEvent.Applied applied:
                 _position = applied.Position;
                 _own = (_cluster, applied.Position, applied.Chain);
                 _failures = 0;
-                Trouble = null;
+                (Problem, Trouble) = (PullProblem.None, null);
                 TakePages(effects);
                 break;
             case ProgressEvent.Refused refused:
                 RefusedPages++;
-                BackOff($"a page was refused: {refused.Why}", effects);
+                BackOff(PullProblem.PageRefused, $"a page was refused: {refused.Why}", effects);
                 break;
             case ProgressEvent.ApplyFailed failed:
                 Stop(StopReason.StorageFailed, failed.Why);
@@ -252,11 +279,11 @@ public sealed class Progress(PullOptions options, Random random)
                 break;
             case OpenPullStatus.SourceBehind:
                 Source = answer.Source;
-                BackOff($"the source is at revision {answer.Source.Revision}, behind this replica", effects);
+                BackOff(PullProblem.SourceBehind, $"the source is at revision {answer.Source.Revision}, behind this replica", effects);
                 break;
             default:
                 // Not available, or something that only a newer source says.
-                BackOff("the source is not available", effects);
+                BackOff(PullProblem.SourceUnavailable, "the source is not available", effects);
                 break;
         }
     }
@@ -276,11 +303,11 @@ public sealed class Progress(PullOptions options, Random random)
                     Stop(StopReason.TooOld, $"the source has cut its log up to revision {page.Oldest}, this replica stands at {_position.Revision}");
                     return;
                 case PageStatus.SourceDamaged:
-                    BackOff("the source's log is damaged", effects);
+                    BackOff(PullProblem.SourceDamaged, "the source's log is damaged", effects);
                     return;
                 default:
                     // Lost, or something that only a newer source says.
-                    BackOff("the source lost the session", effects);
+                    BackOff(PullProblem.SessionLost, "the source lost the session", effects);
                     return;
             }
 
@@ -300,7 +327,7 @@ public sealed class Progress(PullOptions options, Random random)
             {
                 // Lost, repeated or reordered on the way: never applied, asked for again from where this replica stands.
                 RefusedPages++;
-                BackOff($"a page starts at revision {page.From}, {_position.Revision.Next} was to come", effects);
+                BackOff(PullProblem.PageRefused, $"a page starts at revision {page.From}, {_position.Revision.Next} was to come", effects);
                 return;
             }
 
@@ -313,7 +340,7 @@ public sealed class Progress(PullOptions options, Random random)
             }
 
             _failures = 0;
-            Trouble = null;
+            (Problem, Trouble) = (PullProblem.None, null);
             effects.Add(new ProgressEffect.Level(page, at));
         }
     }
@@ -321,10 +348,10 @@ public sealed class Progress(PullOptions options, Random random)
     private void Ask(List<ProgressEffect> effects) => effects.Add(new ProgressEffect.Next(
         _attempt, new(_session, _nextRequest++, _position.Revision, options.PageBytes, options.MaxWait)));
 
-    private void BackOff(string why, List<ProgressEffect> effects)
+    private void BackOff(PullProblem problem, string why, List<ProgressEffect> effects)
     {
         Leave(_linked ? ProgressState.Waiting : ProgressState.Disconnected);
-        Trouble = why;
+        (Problem, Trouble) = (problem, why);
         var limit = Math.Min(options.MaxBackoff.TotalMilliseconds, options.MinBackoff.TotalMilliseconds * Math.Pow(2, Math.Min(_failures++, 20)));
 
         // Half of it at random, so that the children of a source that came back do not all ask at once.

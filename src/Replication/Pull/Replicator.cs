@@ -10,7 +10,7 @@ public sealed record ReplicaIdentity(NodeId Node, RegionName Region, string Gate
 
 /// <summary>What a replica says of its pulling.</summary>
 public sealed record ReplicationStatus(
-    ProgressState State, StopReason StopReason, string? Trouble, string? Source, LogPosition? SourcePosition,
+    ProgressState State, StopReason StopReason, PullProblem Problem, string? Trouble, string? Source, LogPosition? SourcePosition,
     long Sessions, long RefusedPages, long AppliedPages, long AppliedRecords);
 
 /// <summary>
@@ -33,6 +33,7 @@ public sealed partial class Replicator : IAsyncDisposable
     private UpstreamConnection? _connection;
     private Task _loop = Task.CompletedTask;
     private ReplicationStatus _status;
+    private (ProgressState State, PullProblem Problem) _logged = (ProgressState.Disconnected, PullProblem.None);
     private long _appliedPages;
     private long _appliedRecords;
 
@@ -48,7 +49,7 @@ public sealed partial class Replicator : IAsyncDisposable
         _applier = new(store);
         _time = time;
         _logger = logger;
-        _status = new(ProgressState.Disconnected, StopReason.None, null, null, null, 0, 0, 0, 0);
+        _status = new(ProgressState.Disconnected, StopReason.None, PullProblem.None, null, null, null, 0, 0, 0, 0);
     }
 
     public ReplicationStatus Status => Volatile.Read(ref _status);
@@ -74,7 +75,6 @@ public sealed partial class Replicator : IAsyncDisposable
                 var happened = await _events.Reader.ReadAsync(_stop.Token).ConfigureAwait(false);
                 for (ProgressEvent? next = happened; next is not null;)
                 {
-                    var before = _progress.State;
                     effects.Clear();
                     _progress.Step(next, effects);
                     next = null;
@@ -84,7 +84,7 @@ public sealed partial class Replicator : IAsyncDisposable
                         next = Do(effect) ?? next;
                     }
 
-                    Publish(before);
+                    Publish();
                 }
             }
         }
@@ -217,24 +217,35 @@ public sealed partial class Replicator : IAsyncDisposable
         }
     }
 
-    private void Publish(ProgressState before)
+    private void Publish()
     {
         var connection = Volatile.Read(ref _connection);
         Volatile.Write(ref _status, new(
-            _progress.State, _progress.StopReason, _progress.Trouble, connection?.Gateway, _progress.Source,
+            _progress.State, _progress.StopReason, _progress.Problem, _progress.Trouble, connection?.Gateway, _progress.Source,
             _progress.Sessions, _progress.RefusedPages, _appliedPages, _appliedRecords));
-        if (before == _progress.State)
+
+        // One line for a change that means something. Tries and waits go in circles while a problem lasts.
+        var (state, problem) = (_progress.State, _progress.State == ProgressState.Waiting ? _progress.Problem : PullProblem.None);
+        if (state == ProgressState.Probing || (state, problem) == _logged)
         {
             return;
         }
 
-        switch (_progress.State)
+        _logged = (state, problem);
+        var revision = _store.Progress.Position.Revision.Value;
+        switch (state)
         {
+            case ProgressState.Pulling:
+                LogPulling(connection?.Gateway ?? "its source", revision);
+                break;
+            case ProgressState.Disconnected:
+                LogDisconnected(revision);
+                break;
+            case ProgressState.Waiting:
+                LogHeldUp(revision, _progress.Trouble ?? "");
+                break;
             case ProgressState.Stopped:
                 LogStopped(_progress.StopReason, _progress.Trouble ?? "");
-                break;
-            default:
-                LogState(before, _progress.State, _store.Progress.Position.Revision.Value, _progress.Trouble ?? "in order");
                 break;
         }
     }
@@ -245,8 +256,14 @@ public sealed partial class Replicator : IAsyncDisposable
         _stop.Dispose();
     }
 
-    [LoggerMessage(1, LogLevel.Information, "Replication goes from {Before} to {After} at revision {Revision}: {Why}.")]
-    private partial void LogState(ProgressState before, ProgressState after, long revision, string why);
+    [LoggerMessage(1, LogLevel.Information, "Replication pulls from {Source} (this node is at revision {Revision}).")]
+    private partial void LogPulling(string source, long revision);
+
+    [LoggerMessage(7, LogLevel.Warning, "Replication is held up at revision {Revision} and tried again: {Why}.")]
+    private partial void LogHeldUp(long revision, string why);
+
+    [LoggerMessage(8, LogLevel.Warning, "Replication has no link to a source (this node is at revision {Revision}). Reads go on.")]
+    private partial void LogDisconnected(long revision);
 
     [LoggerMessage(2, LogLevel.Error, "Replication stopped ({Reason}): {Why}. Reads go on from the last state.")]
     private partial void LogStopped(StopReason reason, string why);
