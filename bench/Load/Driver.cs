@@ -1,0 +1,88 @@
+using HdrHistogram;
+
+namespace Quicksilver.Load;
+
+/// <summary>One operation of a caller; records its latencies itself where it has several kinds.</summary>
+/// <param name="random">Of this caller.</param>
+/// <returns>What the operation was, for example <c>get</c>.</returns>
+internal delegate ValueTask<string> Operation(Random random, Dictionary<string, LongHistogram> latencies);
+
+/// <summary>
+/// Runs callers and measures them. In a closed loop each begins its next operation when the last has ended: the usual figure for
+/// throughput, and one whose latencies leave out the time that operations were not begun because others were slow (coordinated
+/// omission). At a fixed rate each operation has an intended start, and its latency counts from there, whoever was slow before it.
+/// </summary>
+internal static class Driver
+{
+    public static async Task<CellResult> RunAsync(LoadOptions options, int concurrency, Operation operation, TimeProvider time, CancellationToken stop)
+    {
+        await PhaseAsync(options, concurrency, options.Warmup, operation, new(), time, stop).ConfigureAwait(false);
+
+        var recorder = new Recorder();
+        var cpu = Environment.CpuUsage.TotalTime;
+        var start = time.GetTimestamp();
+        await PhaseAsync(options, concurrency, options.Duration, operation, recorder, time, stop).ConfigureAwait(false);
+        var seconds = time.GetElapsedTime(start).TotalSeconds;
+        var latencies = recorder.Sum();
+        return new(
+            options.Scenario.ToString(), options.Rate is { } rate ? $"fixed rate {rate:0}/s" : "closed loop", concurrency, seconds,
+            latencies.Where(kind => !kind.Name.Contains("visible", StringComparison.Ordinal)).Sum(kind => kind.Count) / seconds,
+            recorder.Errors, recorder.FirstError, (Environment.CpuUsage.TotalTime - cpu).TotalSeconds / seconds, latencies);
+    }
+
+    private static async Task PhaseAsync(
+        LoadOptions options, int concurrency, TimeSpan duration, Operation operation, Recorder recorder, TimeProvider time, CancellationToken stop)
+    {
+        var start = time.GetTimestamp();
+        long tickets = 0;
+        await Task.WhenAll(Enumerable.Range(0, concurrency).Select(caller => Task.Run(
+            async () =>
+            {
+                var random = new Random((options.Seed * 100_003) + caller);
+                var latencies = recorder.NewCaller();
+                while (time.GetElapsedTime(start) < duration && !stop.IsCancellationRequested)
+                {
+                    var intended = time.GetTimestamp();
+                    if (options.Rate is { } rate)
+                    {
+                        var due = TimeSpan.FromSeconds((Interlocked.Increment(ref tickets) - 1) / rate);
+                        if (due >= duration)
+                        {
+                            return;
+                        }
+
+                        await UntilAsync(time, start, due, stop).ConfigureAwait(false);
+                        intended = start + (long)(due.TotalSeconds * time.TimestampFrequency);
+                    }
+
+                    try
+                    {
+                        var name = await operation(random, latencies).ConfigureAwait(false);
+                        Recorder.Record(latencies, name, time.GetElapsedTime(intended));
+                    }
+                    catch (Exception e) when (e is not OutOfMemoryException && !stop.IsCancellationRequested)
+                    {
+                        // Counted and shown: a run with errors says nothing about speed.
+                        recorder.Fail(e);
+                    }
+                }
+            },
+            stop))).ConfigureAwait(false);
+    }
+
+    /// <summary>Timers of the system are coarse: the last part is waited for by giving way.</summary>
+    private static async Task UntilAsync(TimeProvider time, long start, TimeSpan due, CancellationToken stop)
+    {
+        while (due - time.GetElapsedTime(start) is var left && left > TimeSpan.Zero)
+        {
+            if (left > TimeSpan.FromMilliseconds(2))
+            {
+                await Task.Delay(left - TimeSpan.FromMilliseconds(2), time, stop).ConfigureAwait(false);
+            }
+            else
+            {
+                await Task.Yield();
+            }
+        }
+    }
+}
