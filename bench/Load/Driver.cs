@@ -1,3 +1,4 @@
+using System.Threading.Channels;
 using HdrHistogram;
 
 namespace Quicksilver.Load;
@@ -34,7 +35,7 @@ internal static class Driver
         LoadOptions options, int concurrency, TimeSpan duration, Operation operation, Recorder recorder, TimeProvider time, CancellationToken stop)
     {
         var start = time.GetTimestamp();
-        long tickets = 0;
+        var starts = options.Rate is { } rate ? Schedule(rate, start, duration, time, stop) : null;
         await Task.WhenAll(Enumerable.Range(0, concurrency).Select(caller => Task.Run(
             async () =>
             {
@@ -43,16 +44,17 @@ internal static class Driver
                 while (time.GetElapsedTime(start) < duration && !stop.IsCancellationRequested)
                 {
                     var intended = time.GetTimestamp();
-                    if (options.Rate is { } rate)
+                    if (starts is not null)
                     {
-                        var due = TimeSpan.FromSeconds((Interlocked.Increment(ref tickets) - 1) / rate);
-                        if (due >= duration)
+                        if (!await starts.WaitToReadAsync(stop).ConfigureAwait(false))
                         {
                             return;
                         }
 
-                        await UntilAsync(time, start, due, stop).ConfigureAwait(false);
-                        intended = start + (long)(due.TotalSeconds * time.TimestampFrequency);
+                        if (!starts.TryRead(out intended))
+                        {
+                            continue;
+                        }
                     }
 
                     try
@@ -70,19 +72,30 @@ internal static class Driver
             stop))).ConfigureAwait(false);
     }
 
-    /// <summary>Timers of the system are coarse: the last part is waited for by giving way.</summary>
-    private static async Task UntilAsync(TimeProvider time, long start, TimeSpan due, CancellationToken stop)
+    /// <summary>
+    /// Intended starts, handed out when they are due. The timer is coarse: an operation may begin about a millisecond late, and that
+    /// counts as its latency.
+    /// </summary>
+    private static ChannelReader<long> Schedule(double rate, long start, TimeSpan duration, TimeProvider time, CancellationToken stop)
     {
-        while (due - time.GetElapsedTime(start) is var left && left > TimeSpan.Zero)
-        {
-            if (left > TimeSpan.FromMilliseconds(2))
+        var starts = Channel.CreateUnbounded<long>(new() { SingleWriter = true });
+        _ = Task.Run(
+            async () =>
             {
-                await Task.Delay(left - TimeSpan.FromMilliseconds(2), time, stop).ConfigureAwait(false);
-            }
-            else
-            {
-                await Task.Yield();
-            }
-        }
+                using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(1), time);
+                for (long ticket = 0; ticket < rate * duration.TotalSeconds;)
+                {
+                    for (var due = time.GetElapsedTime(start).TotalSeconds * rate; ticket <= due && ticket < rate * duration.TotalSeconds; ticket++)
+                    {
+                        starts.Writer.TryWrite(start + (long)(ticket / rate * time.TimestampFrequency));
+                    }
+
+                    await timer.WaitForNextTickAsync(stop).ConfigureAwait(false);
+                }
+
+                starts.Writer.Complete();
+            },
+            stop);
+        return starts.Reader;
     }
 }

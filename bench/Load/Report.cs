@@ -31,6 +31,12 @@ internal static class Report
             }
         }
 
+        if (Console.IsOutputRedirected)
+        {
+            // Nobody's terminal decides how wide a file is.
+            AnsiConsole.Profile.Width = 200;
+        }
+
         AnsiConsole.Write(table);
     }
 

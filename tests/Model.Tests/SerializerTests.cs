@@ -54,6 +54,9 @@ public sealed class SerializerTests : IDisposable
         new ListKeyspacesAnswer(ReadStatus.Ok, Context, [Keyspace, Keyspace with { Id = new(1) }], true, "problem"),
         new PinAnswer(5, Cluster, Position, "problem"), new StateHashAnswer(Position, Chain, Chain with { Low = 1 }, 100, "problem"),
         Child, Status, Status with { LagRevisions = null, Lag = null, Upstreams = [], Children = [] },
+        new HubMembersAnswer(HubAnswerStatus.Ok, [new(NodeId.Parse("hub-1"), "127.0.0.1:2")], NodeId.Parse("hub-0"), new(77), "problem"), new HubMemberInfo(NodeId.Parse("hub-1"), "127.0.0.1:1"),
+        new HubChangeAnswer(HubAnswerStatus.UnderWay, "problem"),
+        new HubProgress(Cluster, Position, Chain, new(3), new(88), new(99), 1, new(7), new(55), [new(NodeId.Parse("hub-1"), "127.0.0.1:1")], new(66)),
         new ClusterStatus(Context, [Status, Status with { Lag = null }], ["silent-0"]),
     ];
 

@@ -51,6 +51,12 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
     /// </summary>
     private const int WarmupRounds = 1_000;
 
+    /// <summary>
+    /// Followers learn what is committed with the next request. Where none follows within this time they are told, or they would
+    /// know, and serve, it only at the next heartbeat.
+    /// </summary>
+    private static readonly TimeSpan TellAfter = TimeSpan.FromMilliseconds(1);
+
     private readonly RaftNodeOptions _options;
     private readonly MemberStorage _members;
     private readonly NodeStore _store;
@@ -63,6 +69,7 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
     private readonly CancellationTokenSource _faulted = new();
     private readonly CancellationTokenSource _stop = new();
     private Task _watch = Task.CompletedTask;
+    private long _proposals;
 
     /// <param name="onApplied">Called for every entry this member applies, in order, on the thread that applies.</param>
     internal RaftNode(
@@ -182,16 +189,38 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
             return ProposeResult.NotProposed;
         }
 
+        var proposal = Interlocked.Increment(ref _proposals);
         using var linked = CancellationTokenSource.CreateLinkedTokenSource(leadership, _faulted.Token, cancellation);
         try
         {
             await _cluster.ReplicateAsync(
                 new BinaryLogEntry { Content = entry, Term = term, CommandId = HubStateMachine.CommandKind }, linked.Token).ConfigureAwait(false);
+            if (_members.Members is { Count: > 1 })
+            {
+                _ = TellFollowersAsync(proposal, leadership);
+            }
+
             return ProposeResult.Applied;
         }
         catch (Exception e) when (e is NotLeaderException or OperationCanceledException)
         {
             return ProposeResult.Unknown;
+        }
+    }
+
+    private async Task TellFollowersAsync(long proposal, CancellationToken leadership)
+    {
+        try
+        {
+            await Task.Delay(TellAfter, _time, leadership).ConfigureAwait(false);
+            if (Interlocked.Read(ref _proposals) == proposal)
+            {
+                await _cluster.ForceReplicationAsync(leadership).ConfigureAwait(false);
+            }
+        }
+        catch (Exception e) when (e is OperationCanceledException or NotLeaderException or QuorumUnreachableException or ObjectDisposedException)
+        {
+            // Another leads now, and tells them.
         }
     }
 
