@@ -47,8 +47,8 @@ internal sealed partial class NodeEngines : IAsyncDisposable
                 new(RandomNumberGenerator.GetInt32(int.MaxValue)), time, loggers.CreateLogger<Replicator>());
         }
 
-        Monitor = new(_node, _source, _hub?.Sequencer, _replicator, replicaClock);
-        _instruments = new(_node, Monitor, _hub, _replicator, _source);
+        Monitor = new(_node, _source, _hub, _replicator, _link, replicaClock, directory.Path, time);
+        _instruments = new(_node, Monitor, _hub, _replicator, _link, _source);
     }
 
     public NodeMonitor Monitor { get; }

@@ -100,7 +100,13 @@ public sealed partial class HubEngine : IHubMembership, IAsyncDisposable
             }
 
             // The log that comes next may tell of members that are none any more: what was agreed on since must be known first.
-            members.Adopt(await peers!.FillAsync(store, cancellation).ConfigureAwait(false));
+            var agreed = await peers!.FillAsync(store, cancellation).ConfigureAwait(false);
+            if (agreed.Members.Any(member => member.Node == raft.Self))
+            {
+                throw new NeedsRepairException($"'{raft.Self}' was copied from a node that still counts it as a member. Start it again.");
+            }
+
+            members.Adopt(agreed);
         }
 
         var engine = new HubEngine(store, raft, members, peers, options, time, random, loggers);

@@ -1,4 +1,5 @@
 using System.Net;
+using Microsoft.Extensions.Logging.Abstractions;
 using DotNext.Net.Cluster.Consensus.Raft.Membership;
 using Quicksilver.Model;
 using Quicksilver.Storage;
@@ -178,6 +179,64 @@ public sealed class MembershipTests : IDisposable
         Assert.Equal(CommitOutcome.Committed(new(2)), (await hub.CommitAsync([commands.Put(new(1), "k", "v")], Stop))[0]);
         await hub.WaitForEqualAsync(new(2), Stop);
         Assert.Single(hub.Members, member => member.Engine!.Sequencer.Leadership.IsLeader);
+    }
+
+    [Fact]
+    public async Task Of_three_members_no_more_than_one_can_be_taken_out()
+    {
+        await using var hub = await HubMembers.StartAsync(_directory, 3, Stop);
+        var leader = hub.Leader!.Engine!;
+        var others = hub.Members.Where(member => member.Engine != leader).Select(member => member.Node).ToList();
+        var removals = await Task.WhenAll(others.Select(async node =>
+        {
+            try
+            {
+                return await leader.RemoveAsync(node, Stop) is null;
+            }
+            catch (Exception e) when (e is not OperationCanceledException)
+            {
+                // The library refuses two changes at the same time.
+                return false;
+            }
+        }));
+        Assert.Single(removals, removed => removed);
+        Assert.Equal(2, leader.Agreed.Members.Count);
+        Assert.NotNull(await leader.RemoveAsync(others[Array.IndexOf(removals, false)], Stop));
+        Assert.Equal(2, leader.Agreed.Members.Count);
+    }
+
+    [Fact]
+    public async Task A_copy_of_a_node_that_has_not_heard_of_the_removal_is_not_gone_on_with()
+    {
+        var members = Enumerable.Range(0, 3).Select(i => new HubMember(NodeId.Parse($"hub-{i}"), new(IPAddress.Loopback, Ports.Free()))).ToList();
+        using var directory = DataDirectory.Take(_directory.Sub("hub-2"));
+        using var store = NodeStore.Open(directory, new() { Node = members[2].Node });
+
+        // A member of the hub that was formed: whoever asks it hears another language.
+        using var formed = new System.Net.Sockets.TcpListener(members[0].Endpoint);
+        formed.Start();
+        var answering = Task.Run(
+            async () =>
+            {
+                using var client = await formed.AcceptTcpClientAsync(Stop);
+                await client.GetStream().WriteAsync("raft"u8.ToArray(), Stop);
+            },
+            Stop);
+        await Assert.ThrowsAsync<NeedsRepairException>(() => HubEngine.OpenAsync(
+            store, new() { Self = members[2].Node, Members = members, LogDirectory = directory.RaftPath }, new StalePeers(members), new(), TimeProvider.System,
+            () => 1, NullLoggerFactory.Instance, Stop));
+        await answering;
+        Assert.False(File.Exists(Path.Combine(directory.RaftPath, MemberStorage.FileName)));
+    }
+
+    /// <summary>The leader says that the node is no member; the one that is copied does not know yet.</summary>
+    private sealed class StalePeers(IReadOnlyList<HubMember> members) : IHubPeers
+    {
+        public Task<bool?> IsMemberAsync(CancellationToken cancellation) => Task.FromResult<bool?>(false);
+
+        public Task<AgreedMembers> FillAsync(NodeStore store, CancellationToken cancellation) => Task.FromResult(new AgreedMembers(members, new(10)));
+
+        public Task RequestMembershipAsync(CancellationToken cancellation) => Task.CompletedTask;
     }
 
     [Fact]

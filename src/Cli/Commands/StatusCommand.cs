@@ -25,6 +25,11 @@ internal static class StatusCommand
                 WriteTable(inspection.Nodes);
             }
 
+            foreach (var problem in inspection.Problems)
+            {
+                await run.Errors.WriteLineAsync($"qs: attention: {problem}");
+            }
+
             foreach (var silent in inspection.Unreachable)
             {
                 await run.Errors.WriteLineAsync($"qs: {silent.Address} did not answer: {silent.Why}");
@@ -71,11 +76,34 @@ internal static class StatusCommand
         json.WriteString("history", node.Position.History.ToString());
         json.WriteString("chain", node.Chain.ToString());
         json.WriteNumber("fullCopies", node.FullCopies);
+        json.WriteString("version", node.Version);
+        json.WriteNumber("uptimeSeconds", Math.Round(node.Uptime.TotalSeconds, 1));
+        if (node.FreeBytes is { } free)
+        {
+            json.WriteNumber("freeBytes", free);
+        }
+        else
+        {
+            json.WriteNull("freeBytes");
+        }
+
+        json.WriteNumber("queuedCommands", node.QueuedCommands);
+        json.WriteNumber("waitingReads", node.WaitingReads);
+        if (node.Role == NodeRole.Hub)
+        {
+            json.WriteStartArray("members");
+            foreach (var member in node.Members)
+            {
+                json.WriteStringValue(member);
+            }
+
+            json.WriteEndArray();
+        }
     });
 
     private static void WriteTable(IReadOnlyList<NodeStatus> nodes)
     {
-        var table = new Table().Border(TableBorder.Simple).AddColumns("node", "role", "region", "raft", "revision", "behind", "lag", "state");
+        var table = new Table().Border(TableBorder.Simple).AddColumns("node", "role", "region", "raft", "revision", "behind", "lag", "up", "disk free", "state");
         foreach (var node in nodes)
         {
             table.AddRow(
@@ -84,11 +112,21 @@ internal static class StatusCommand
                 node.Position.Revision.ToString(),
                 node.LagRevisions?.ToString(CultureInfo.InvariantCulture) ?? "?",
                 node.Lag is { } lag ? $"{lag.TotalSeconds.ToString("0.0", CultureInfo.InvariantCulture)} s" : "?",
+                Duration(node.Uptime),
+                node.FreeBytes is { } free ? $"{free / (1 << 30)} GiB" : "?",
                 Markup.Escape(node.State));
         }
 
         AnsiConsole.Write(table);
     }
+
+    private static string Duration(TimeSpan time) => time switch
+    {
+        { TotalMinutes: < 2 } => $"{(int)time.TotalSeconds} s",
+        { TotalHours: < 2 } => $"{(int)time.TotalMinutes} min",
+        { TotalDays: < 2 } => $"{(int)time.TotalHours} h",
+        _ => $"{(int)time.TotalDays} d",
+    };
 
     private static string Name(NodeRole role) => role == NodeRole.Hub ? "hub" : "replica";
 

@@ -8,7 +8,11 @@ namespace Quicksilver.Client;
 public sealed record Unreachable(string Address, string Why);
 
 /// <summary>What an inspection found.</summary>
-public sealed record Inspection(IReadOnlyList<NodeStatus> Nodes, IReadOnlyList<Unreachable> Unreachable);
+public sealed record Inspection(IReadOnlyList<NodeStatus> Nodes, IReadOnlyList<Unreachable> Unreachable)
+{
+    /// <summary>What a person should look at, most urgent first; empty where all is in order.</summary>
+    public IReadOnlyList<string> Problems => Diagnosis.Of(this);
+}
 
 /// <summary>How one node compares.</summary>
 /// <param name="Problem">Why it could not be compared; null where it was.</param>

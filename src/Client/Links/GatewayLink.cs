@@ -34,6 +34,7 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
     private TaskCompletionSource<LinkSession> _up = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private string _trouble = "not started";
     private bool _wrongCounterpart;
+    private bool _saidNobody;
     private Task _loop = Task.CompletedTask;
     private Task _closing = Task.CompletedTask;
 
@@ -140,6 +141,13 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
         }
 
         SetTrouble(string.Join("; ", troubles), wrong == asked.Count);
+        if (!_saidNobody)
+        {
+            // Once, not for every round.
+            _saidNobody = true;
+            LogNobody(Trouble);
+        }
+
         return null;
     }
 
@@ -193,6 +201,7 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
             }
 
             var grains = host.Services.GetRequiredService<IGrainFactory>();
+            _saidNobody = false;
             LogUp(address.ToString(), hello.Node.Value, hello.Region.Value);
             Volatile.Read(ref _up).TrySetResult(new(grains, hello, address.ToString(), lost.Token));
             await HeartbeatAsync(grains, lost.Token).ConfigureAwait(false);
@@ -369,6 +378,9 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
 
     [LoggerMessage(1, LogLevel.Information, "Link to {Gateway} is up (node {Node}, region {Region}).")]
     private partial void LogUp(string gateway, string node, string region);
+
+    [LoggerMessage(5, LogLevel.Warning, "No gateway answers, and all are asked again until one does: {Trouble}.")]
+    private partial void LogNobody(string trouble);
 
     [LoggerMessage(2, LogLevel.Warning, "Link to {Gateway} is lost.")]
     private partial void LogLost(string gateway);

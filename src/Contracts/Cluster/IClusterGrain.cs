@@ -47,6 +47,12 @@ public sealed record ChildStatus(
 /// <param name="State">What the node is doing, one word or a short sentence: <c>leading</c>, <c>following</c>, <c>pulling</c>, <c>stopped (Diverged): ...</c>.</param>
 /// <param name="Upstreams">Gateways it pulls from; empty for the hub.</param>
 /// <param name="FullCopies">How often this data directory was filled by a full copy since it was made.</param>
+/// <param name="Version">Of the build: <c>0.1.0</c>.</param>
+/// <param name="Uptime">Since the node started.</param>
+/// <param name="FreeBytes">Free on the disk of the data directory. Null where the system does not say.</param>
+/// <param name="QueuedCommands">Hub: commands that wait for their Raft entry.</param>
+/// <param name="WaitingReads">Reads that wait for a revision.</param>
+/// <param name="Members">Hub: names of the voting members, as this node knows them; empty for replicas.</param>
 [GenerateSerializer, Immutable, Alias("qs.NodeStatus")]
 public sealed record NodeStatus(
     [property: Id(0)] NodeId Node,
@@ -63,7 +69,13 @@ public sealed record NodeStatus(
     [property: Id(11)] string State,
     [property: Id(12)] string[] Upstreams,
     [property: Id(13)] ChildStatus[] Children,
-    [property: Id(14)] long FullCopies);
+    [property: Id(14)] long FullCopies,
+    [property: Id(15)] string Version,
+    [property: Id(16)] TimeSpan Uptime,
+    [property: Id(17)] long? FreeBytes,
+    [property: Id(18)] int QueuedCommands,
+    [property: Id(19)] int WaitingReads,
+    [property: Id(20)] string[] Members);
 
 /// <param name="Nodes">Every node of this Orleans cluster that answered.</param>
 /// <param name="Silent">Names of nodes that are members and did not answer.</param>

@@ -22,6 +22,9 @@ internal sealed class UpstreamLink : IUpstream, IAsyncDisposable
     /// <summary>The session, or null while the link is down.</summary>
     public LinkSession? Session => _link.Current;
 
+    /// <summary>Why the link is down, for people.</summary>
+    public string Trouble => _link.Trouble;
+
     /// <summary>Merges commits of this region into calls to the upstream; null while the link is down.</summary>
     public CommitMerger? Merger
     {

@@ -15,7 +15,7 @@ internal sealed class NodeInstruments : IDisposable
 
     private readonly Meter _meter;
 
-    public NodeInstruments(NodeContext node, NodeMonitor monitor, HubEngine? hub, Replicator? replicator, LogSource source)
+    public NodeInstruments(NodeContext node, NodeMonitor monitor, HubEngine? hub, Replicator? replicator, UpstreamLink? link, LogSource source)
     {
         _meter = new(new MeterOptions(MeterName) { Tags = [new("node", node.Node.Value), new("region", node.Region.Value)] });
         _meter.CreateObservableGauge("quicksilver.revision", () => node.Store.Progress.Position.Revision.Value, description: "Revision of the current View.");
@@ -23,14 +23,24 @@ internal sealed class NodeInstruments : IDisposable
         _meter.CreateObservableGauge("quicksilver.children", () => source.Children.Count, description: "Nodes with an open pull session here.");
         _meter.CreateObservableGauge("quicksilver.reads.waiting", () => node.Store.Waiters.Inside, description: "Reads that wait for a revision.");
         _meter.CreateObservableGauge("quicksilver.polls.waiting", () => node.Store.Polls.Inside, description: "Long polls of children that wait for the next revision.");
+        _meter.CreateObservableCounter("quicksilver.reads.refused", () => node.Store.Waiters.Refused, description: "Reads that were not let wait because the room was full.");
+        _meter.CreateObservableCounter("quicksilver.polls.refused", () => node.Store.Polls.Refused, description: "Long polls that were not let wait because the room was full.");
+        _meter.CreateObservableGauge("quicksilver.disk.free", () => Measure(monitor.FreeBytes), unit: "By", description: "Free on the disk of the data directory.");
         _meter.CreateObservableGauge("quicksilver.lag.revisions", () => Measure(monitor.LagRevisions), description: "Revisions the source has that this node does not.");
         _meter.CreateObservableGauge("quicksilver.lag", () => Measure(monitor.Lag?.TotalSeconds), unit: "s", description: "How long ago this node was known to be level with the hub.");
         if (hub is not null)
         {
             _meter.CreateObservableGauge("quicksilver.sequencer.queue", () => hub.Sequencer.QueuedCommands, description: "Commands that wait for their Raft entry.");
+            _meter.CreateObservableCounter("quicksilver.sequencer.refused", () => hub.Sequencer.RefusedCommands, description: "Commands refused because the queue was full.");
+            _meter.CreateObservableGauge("quicksilver.raft.members", () => hub.Agreed.Members.Count, description: "Voting members.");
             _meter.CreateObservableGauge("quicksilver.operations.remembered", () => hub.Applier.RememberedOperations, description: "Operation ids in memory.");
             _meter.CreateObservableGauge("quicksilver.raft.leader", () => hub.Sequencer.Leadership.IsLeader ? 1 : 0, description: "1 where this node leads the hub.");
             _meter.CreateObservableGauge("quicksilver.raft.term", () => hub.Sequencer.Leadership.Term.Value, description: "Raft term as this node knows it.");
+        }
+
+        if (link is not null)
+        {
+            _meter.CreateObservableGauge("quicksilver.upstream.connected", () => link.Session is null ? 0 : 1, description: "1 where the link to an upstream is up.");
         }
 
         if (replicator is not null)

@@ -7,20 +7,43 @@ using Quicksilver.Sequencing;
 namespace Quicksilver.Hosting;
 
 /// <summary>Puts together what the parts of a node say of themselves.</summary>
-internal sealed class NodeMonitor(NodeContext node, LogSource source, Sequencer? sequencer, Replicator? replicator, ReplicaLogClock? replicaClock)
-    : INodeMonitor
+internal sealed class NodeMonitor(
+    NodeContext node, LogSource source, HubEngine? hub, Replicator? replicator, UpstreamLink? link, ReplicaLogClock? replicaClock, string dataDirectory,
+    TimeProvider time) : INodeMonitor
 {
+    private static readonly string s_version = typeof(NodeMonitor).Assembly.GetName().Version?.ToString(3) ?? "unknown";
+
+    private readonly long _started = time.GetTimestamp();
+
     public NodeStatus Status
     {
         get
         {
             var progress = node.Store.Progress;
-            var leadership = sequencer?.Leadership;
+            var leadership = hub?.Sequencer.Leadership;
             return new(
                 node.Node, node.Role, node.Region, node.Gateway, progress.Cluster, progress.Position, progress.Chain,
                 RaftRoleOf(leadership), leadership?.Term ?? default, LagRevisions, Lag, State, [.. node.Upstreams],
                 [.. source.Children.Select(child => new ChildStatus(child.Node, child.Region, child.Gateway, child.Applied))],
-                progress.FullCopies);
+                progress.FullCopies, s_version, time.GetElapsedTime(_started), FreeBytes, hub?.Sequencer.QueuedCommands ?? 0, node.Store.Waiters.Inside,
+                [.. hub?.Agreed.Members.Select(member => member.Node.Value) ?? []]);
+        }
+    }
+
+    /// <summary>Free on the disk of the data directory.</summary>
+    public long? FreeBytes
+    {
+        get
+        {
+            try
+            {
+                return new DriveInfo(dataDirectory).AvailableFreeSpace;
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
+            {
+                // Not told, which the status says as well.
+                return null;
+            }
         }
     }
 
@@ -45,12 +68,12 @@ internal sealed class NodeMonitor(NodeContext node, LogSource source, Sequencer?
                 {
                     ProgressState.Stopped => $"stopped ({status.StopReason}): {status.Trouble}",
                     ProgressState.Pulling => "pulling",
-                    ProgressState.Disconnected => "disconnected",
+                    ProgressState.Disconnected => $"disconnected: {link!.Trouble}",
                     _ => status.Trouble is { } trouble ? $"retrying: {trouble}" : "connecting",
                 };
             }
 
-            return sequencer!.Leadership switch
+            return hub!.Sequencer.Leadership switch
             {
                 { IsLeader: true } => "leading",
                 { Leader: not null } => "following",

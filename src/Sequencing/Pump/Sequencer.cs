@@ -39,6 +39,9 @@ public sealed partial class Sequencer : ISequencer, IAsyncDisposable
 
     public int QueuedCommands => _pump.QueuedCommands;
 
+    /// <summary>Commands refused because the queue was full, since the start.</summary>
+    public long RefusedCommands => _pump.Refused;
+
     /// <summary>The loop; it ends only when stopped. A fault of it is the fault of this member.</summary>
     public Task Loop => _loop;
 

@@ -42,10 +42,14 @@ internal sealed class SequencerPump(SequencerOptions options, ulong incarnation)
     private readonly Dictionary<ProposalId, Proposal> _open = [];
     private readonly ByteWriter _entry = new(64 * 1024);
     private int _queuedCommands;
+    private long _refused;
     private long _queuedBytes;
     private ulong _number;
     private LogTime _lastStamp;
     private bool _closed;
+
+    /// <summary>Commands refused because the queue was full, since the start.</summary>
+    public long Refused => Volatile.Read(ref _refused);
 
     public int QueuedCommands => Volatile.Read(ref _queuedCommands);
 
@@ -68,6 +72,7 @@ internal sealed class SequencerPump(SequencerOptions options, ulong incarnation)
                 && (_queuedCommands + submission.Commands.Count > options.MaxQueuedCommands
                     || _queuedBytes + submission.Bytes > options.MaxQueuedBytes))
             {
+                _refused += submission.Commands.Count;
                 return CommitOutcome.Overloaded(options.RetryAfter);
             }
 

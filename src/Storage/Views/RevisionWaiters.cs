@@ -26,6 +26,10 @@ public sealed class RevisionWaiters(int capacity)
     private readonly PriorityQueue<TaskCompletionSource, long> _waiting = new();
     private long _published;
     private int _inside;
+    private long _refused;
+
+    /// <summary>How many were not let in, since the start.</summary>
+    public long Refused => Volatile.Read(ref _refused);
 
     /// <summary>How many wait now.</summary>
     public int Inside => Volatile.Read(ref _inside);
@@ -55,6 +59,7 @@ public sealed class RevisionWaiters(int capacity)
 
             if (_inside >= capacity)
             {
+                _refused++;
                 return WaitResult.Full;
             }
 
