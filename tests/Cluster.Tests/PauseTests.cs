@@ -9,6 +9,7 @@ namespace Quicksilver.Cluster.Tests;
 /// Goal: a leader that was stopped and goes on, not knowing that another leads, answers no stale read and doubles no write.
 /// Method: SIGSTOP of the leader for five seconds under one writer of a counter and linearizable readers at every hub node.
 /// </summary>
+[Collection(Alone.Name)]
 public sealed class PauseTests
 {
     private static CancellationToken Stop => TestContext.Current.CancellationToken;

@@ -11,6 +11,7 @@ namespace Quicksilver.Cluster.Tests;
 /// Goal: a hub of three goes on without its leader, and regions without their hub. Method: five processes, killed with SIGKILL at
 /// moments that are armed by progress.
 /// </summary>
+[Collection(Alone.Name)]
 public sealed class ThreeHubTests
 {
     private const int Records = 30_000;
