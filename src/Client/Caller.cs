@@ -16,9 +16,12 @@ internal sealed class Caller(ILink link, QuicksilverClientOptions options, TimeP
     /// <summary>Starts the clock of one operation. All its calls share it.</summary>
     public Deadline Begin() => new(time, options.Deadline);
 
-    /// <summary>Makes a read; <paramref name="isFinal"/> tells an answer from one that is worth another try.</summary>
+    /// <summary>
+    /// Makes a read; <paramref name="isFinal"/> tells an answer from one that is worth another try. A caller that gives up is not told
+    /// to the node: a read ends there by itself, and the means of telling would cost every call.
+    /// </summary>
     public async ValueTask<TAnswer> ReadAsync<TAnswer>(
-        Func<IGrainFactory, CancellationToken, ValueTask<TAnswer>> call, Func<TAnswer, bool> isFinal, Deadline deadline, CancellationToken cancellation)
+        Func<IGrainFactory, ValueTask<TAnswer>> call, Func<TAnswer, bool> isFinal, Deadline deadline, CancellationToken cancellation)
     {
         var tries = new Tries(this, deadline);
         while (true)
@@ -26,8 +29,7 @@ internal sealed class Caller(ILink link, QuicksilverClientOptions options, TimeP
             try
             {
                 var session = await link.ConnectAsync(tries.Left, cancellation).ConfigureAwait(false);
-                using var bound = CancellationTokenSource.CreateLinkedTokenSource(cancellation, session.Lost);
-                var answer = await call(session.Grains, bound.Token).AsTask().WaitAsync(tries.Left, time, bound.Token).ConfigureAwait(false);
+                var answer = await WaitAsync(call(session.Grains), session, tries.Left, cancellation).ConfigureAwait(false);
                 if (isFinal(answer) || !await tries.PauseAsync(null, cancellation).ConfigureAwait(false))
                 {
                     return answer;
@@ -41,6 +43,18 @@ internal sealed class Caller(ILink link, QuicksilverClientOptions options, TimeP
                 }
             }
         }
+    }
+
+    /// <summary>The answer, until the time is over, the link is lost or the caller gives up. Most callers cannot.</summary>
+    private async ValueTask<TAnswer> WaitAsync<TAnswer>(ValueTask<TAnswer> called, LinkSession session, TimeSpan left, CancellationToken cancellation)
+    {
+        if (!cancellation.CanBeCanceled)
+        {
+            return await called.AsTask().WaitAsync(left, time, session.Lost).ConfigureAwait(false);
+        }
+
+        using var bound = CancellationTokenSource.CreateLinkedTokenSource(cancellation, session.Lost);
+        return await called.AsTask().WaitAsync(left, time, bound.Token).ConfigureAwait(false);
     }
 
     /// <summary>

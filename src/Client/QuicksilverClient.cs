@@ -52,7 +52,7 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
     internal async ValueTask<KeyspaceInfo?> FindKeyspaceAsync(KeyspaceName name, ReadOptions options, Deadline deadline, CancellationToken cancellation)
     {
         var answer = await Caller.ReadAsync(
-            (grains, stop) => grains.GetGrain<ICatalogGrain>(0).Resolve(name, SessionState.Require(options), stop),
+            grains => grains.GetGrain<ICatalogGrain>(0).Resolve(name, SessionState.Require(options)),
             answer => answer.Status is not (ReadStatus.Unavailable or ReadStatus.Overloaded), deadline, cancellation).ConfigureAwait(false);
         switch (answer.Status)
         {
@@ -141,7 +141,7 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
         if (SessionState.FreshLogTime is not { } logTime)
         {
             var context = await Caller.ReadAsync(
-                (grains, _) => grains.GetGrain<IClusterGrain>(0).Ping(), static answer => answer.LogTime != LogTime.None, deadline, cancellation).ConfigureAwait(false);
+                grains => grains.GetGrain<IClusterGrain>(0).Ping(), static answer => answer.LogTime != LogTime.None, deadline, cancellation).ConfigureAwait(false);
             if (context.LogTime == LogTime.None)
             {
                 throw new QuicksilverException(QuicksilverErrorCode.Unavailable, "The region has not heard from the hub since it started, so no write can be named yet.");

@@ -50,8 +50,8 @@ internal sealed class CatalogClient(QuicksilverClient client) : ICatalog
         while (true)
         {
             var answer = await client.Caller.ReadAsync(
-                (grains, stop) => grains.GetGrain<ICatalogGrain>(0).List(
-                    new(client.SessionState.Require(options ?? ReadOptions.Session), after, PageSize), stop),
+                grains => grains.GetGrain<ICatalogGrain>(0).List(
+                    new(client.SessionState.Require(options ?? ReadOptions.Session), after, PageSize)),
                 answer => answer.Status is not (ReadStatus.Unavailable or ReadStatus.Overloaded), client.Caller.Begin(), cancellation).ConfigureAwait(false);
             if (answer.Status != ReadStatus.Ok)
             {

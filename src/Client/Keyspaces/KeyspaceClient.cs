@@ -45,8 +45,8 @@ internal sealed class KeyspaceClient(KeyspaceName name, QuicksilverClient client
         {
             var asked = TakeWithinBudget(keys, wanted);
             var answer = await ReadAsync(
-                (keyspace, grains, stop) => Shard(grains, keyspace, keys[wanted[0]]).GetMany(
-                    new(Require(options, position), ReadBlocks.PackKeys([.. asked.Select(i => keys[i])])), stop),
+                (keyspace, grains) => Shard(grains, keyspace, keys[wanted[0]]).GetMany(
+                    new(Require(options, position), ReadBlocks.PackKeys([.. asked.Select(i => keys[i])]))),
                 answer => (answer.Status, answer.Context, answer.Problem), options, deadline, cancellation).ConfigureAwait(false);
             if (position is { } first && answer.Context.Position != first)
             {
@@ -191,8 +191,8 @@ internal sealed class KeyspaceClient(KeyspaceName name, QuicksilverClient client
         }
 
         var answer = await ReadAsync(
-            (keyspace, grains, stop) => grains.GetGrain<IKeyspaceGrain>(keyspace.Id.Value).Scan(
-                new(Require(options.Read, null), new(options.Prefix), new(options.Start), new(options.End), options.PageSize, new(cursor)), stop),
+            (keyspace, grains) => grains.GetGrain<IKeyspaceGrain>(keyspace.Id.Value).Scan(
+                new(Require(options.Read, null), new(options.Prefix), new(options.Start), new(options.End), options.PageSize, new(cursor))),
             answer => (answer.Status, answer.Context, answer.Problem), options.Read, client.Caller.Begin(), cancellation).ConfigureAwait(false);
         var rows = new List<Row>();
         var reader = new ByteReader(answer.Rows.Span);
@@ -207,14 +207,14 @@ internal sealed class KeyspaceClient(KeyspaceName name, QuicksilverClient client
 
     /// <summary>A read of this keyspace, once more with a fresh id where the one we knew is gone.</summary>
     private async ValueTask<TAnswer> ReadAsync<TAnswer>(
-        Func<KeyspaceInfo, IGrainFactory, CancellationToken, ValueTask<TAnswer>> call,
+        Func<KeyspaceInfo, IGrainFactory, ValueTask<TAnswer>> call,
         Func<TAnswer, (ReadStatus Status, AnswerContext Context, string? Problem)> describe, ReadOptions options, Deadline deadline, CancellationToken cancellation)
     {
         for (var again = true; ; again = false)
         {
             var keyspace = await ResolveAsync(options, deadline, cancellation).ConfigureAwait(false);
             var answer = await client.Caller.ReadAsync(
-                (grains, stop) => call(keyspace, grains, stop),
+                grains => call(keyspace, grains),
                 answer => describe(answer).Status is not (ReadStatus.Unavailable or ReadStatus.Overloaded), deadline, cancellation).ConfigureAwait(false);
             var (status, context, problem) = describe(answer);
             if (status == ReadStatus.Ok)
