@@ -261,6 +261,22 @@ public sealed class MembershipTests : IDisposable
     }
 
     [Fact]
+    public void The_list_of_members_has_its_golden_form()
+    {
+        var members = new[]
+        {
+            new HubMember(NodeId.Parse("hub-1"), new(IPAddress.Loopback, 33_006)), new HubMember(NodeId.Parse("hub-0"), new(IPAddress.IPv6Loopback, 33_002)),
+        };
+        var directory = _directory.Sub("raft");
+        new MemberStorage(directory, members[0].Node, members).Adopt(new(members, new(512)));
+        var golden = Golden.Check("raft-members", File.ReadAllBytes(Path.Combine(directory, MemberStorage.FileName)));
+        File.WriteAllBytes(Path.Combine(directory, MemberStorage.FileName), golden);
+        var read = new MemberStorage(directory, members[0].Node, []).Agreed;
+        Assert.Equal(new LogIndex(512), read.AsOf);
+        Assert.Equal([members[1], members[0]], read.Members);
+    }
+
+    [Fact]
     public void A_damaged_list_of_members_is_refused()
     {
         var members = new[] { new HubMember(NodeId.Parse("hub-0"), new(System.Net.IPAddress.Loopback, 1)) };
