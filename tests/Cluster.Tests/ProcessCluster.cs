@@ -13,16 +13,16 @@ public sealed class ProcessCluster : IAsyncDisposable
 
     private readonly TempDirectory _directory = new();
 
-    private ProcessCluster(int hubs) => Nodes = LocalCluster.Create(
-        new() { Hubs = hubs, Data = _directory.Sub("cluster"), BasePort = Ports.FreeRange(4 * (hubs + 2)) }, TimeProvider.System);
+    private ProcessCluster(int hubs, string[] regions) => Nodes = LocalCluster.Create(
+        new() { Hubs = hubs, Regions = regions, Data = _directory.Sub("cluster"), BasePort = Ports.FreeRange(4 * (hubs + regions.Length)) }, TimeProvider.System);
 
     public LocalCluster Nodes { get; }
 
     public string Sub(string name) => _directory.Sub(name);
 
-    public static async Task<ProcessCluster> StartAsync(CancellationToken stop, int hubs = 3)
+    public static async Task<ProcessCluster> StartAsync(CancellationToken stop, int hubs = 3, string[]? regions = null)
     {
-        var cluster = new ProcessCluster(hubs);
+        var cluster = new ProcessCluster(hubs, regions ?? ["eu", "us"]);
         foreach (var node in cluster.Nodes.Layout.Nodes)
         {
             cluster.Nodes.Start(node.Node);
