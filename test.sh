@@ -59,7 +59,10 @@ for project in tests/*.Tests tests/Simulation; do
     # Tests with several processes each: more than two at a time would measure the machine.
     parallel=""
     [ "$name" = Cluster.Tests ] && parallel="-maxThreads 2"
-    output=$(DOTNET_EnableDiagnostics=0 "$runner" -noColor -explicit "$explicit" $parallel 2>&1)
+    # Far above what any takes: one that hangs must not hang everything in silence.
+    limit=""
+    [ "$explicit" = off ] && limit="timeout -s KILL 1200"
+    output=$(DOTNET_EnableDiagnostics=0 $limit "$runner" -noColor -explicit "$explicit" $parallel 2>&1)
     code=$?
     line=$(grep -oE "Total: [0-9]+, Errors: [0-9]+, Failed: [0-9]+, Skipped: [0-9]+, Not Run: [0-9]+" <<<"$output" | tail -n 1)
     if [ -z "$line" ]; then

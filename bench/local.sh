@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Measures a cluster of three hub nodes and the regions eu and us on this machine, the load in a process of its own. Prints tables, the
-# memory of each node, and what the machine is. A directory for the data may be named; it is made anew and removed.
+# memory of each node, and what the machine is. The data lies in a new directory below the one that is named, or below /tmp.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-data="${1:-$(mktemp -d)/cluster}"
+directory="$(mktemp -d "${1:-/tmp}/quicksilver-bench-XXXXXX")"
+data="$directory/cluster"
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
 dotnet build Quicksilver.Orleans.sln -c Release --nologo -v quiet -clp:ErrorsOnly
 load=artifacts/bin/Load/release/Quicksilver.Load
@@ -17,8 +18,8 @@ memory() {
     done
 }
 
+trap './infra/local/cluster.sh down --data "$data" >/dev/null || true; rm -rf "$directory"' EXIT
 ./infra/local/cluster.sh up --data "$data" >/dev/null
-trap './infra/local/cluster.sh down --data "$data"; rm -rf "$data"' EXIT
 echo "$(nproc) processors, $(grep -m 1 'model name' /proc/cpuinfo | cut -d: -f2-), $(awk '/MemTotal/ { printf "%d GiB", $2 / 1048576 }' /proc/meminfo)"
 memory "idle, empty"
 

@@ -5,8 +5,8 @@ namespace Quicksilver.Load;
 
 /// <summary>One operation of a caller; records its latencies itself where it has several kinds.</summary>
 /// <param name="random">Of this caller.</param>
-/// <returns>What the operation was, for example <c>get</c>.</returns>
-internal delegate ValueTask<string> Operation(Random random, Dictionary<string, LongHistogram> latencies);
+/// <returns>What the operation was, for example <c>get</c>; null where it has recorded everything itself.</returns>
+internal delegate ValueTask<string?> Operation(Random random, Dictionary<string, LongHistogram> latencies);
 
 /// <summary>
 /// Runs callers and measures them. In a closed loop each begins its next operation when the last has ended: the usual figure for
@@ -17,29 +17,32 @@ internal static class Driver
 {
     public static async Task<CellResult> RunAsync(LoadOptions options, int concurrency, Operation operation, TimeProvider time, CancellationToken stop)
     {
-        await PhaseAsync(options, concurrency, options.Warmup, operation, new(), time, stop).ConfigureAwait(false);
+        await PhaseAsync(options, concurrency, options.Warmup, operation, new(), options.Seed, time, stop).ConfigureAwait(false);
 
         var recorder = new Recorder();
         var cpu = Environment.CpuUsage.TotalTime;
         var start = time.GetTimestamp();
-        await PhaseAsync(options, concurrency, options.Duration, operation, recorder, time, stop).ConfigureAwait(false);
+        var notBegun = await PhaseAsync(
+            options, concurrency, options.Duration, operation, recorder, options.Seed + (1_000 * concurrency), time, stop).ConfigureAwait(false);
         var seconds = time.GetElapsedTime(start).TotalSeconds;
         var latencies = recorder.Sum();
         return new(
             options.Scenario.ToString(), options.Rate is { } rate ? $"fixed rate {rate:0}/s" : "closed loop", concurrency, seconds,
             latencies.Where(kind => !kind.Name.Contains("visible", StringComparison.Ordinal)).Sum(kind => kind.Count) / seconds,
-            recorder.Errors, recorder.FirstError, (Environment.CpuUsage.TotalTime - cpu).TotalSeconds / seconds, latencies);
+            notBegun, recorder.Errors, recorder.FirstError, (Environment.CpuUsage.TotalTime - cpu).TotalSeconds / seconds, latencies);
     }
 
-    private static async Task PhaseAsync(
-        LoadOptions options, int concurrency, TimeSpan duration, Operation operation, Recorder recorder, TimeProvider time, CancellationToken stop)
+    /// <param name="seed">Another one for each phase: keys that were just asked for would flatter every cache.</param>
+    /// <returns>Operations whose intended start passed without a caller that was free.</returns>
+    private static async Task<long> PhaseAsync(
+        LoadOptions options, int concurrency, TimeSpan duration, Operation operation, Recorder recorder, int seed, TimeProvider time, CancellationToken stop)
     {
         var start = time.GetTimestamp();
         var starts = options.Rate is { } rate ? Schedule(rate, start, duration, time, stop) : null;
         await Task.WhenAll(Enumerable.Range(0, concurrency).Select(caller => Task.Run(
             async () =>
             {
-                var random = new Random((options.Seed * 100_003) + caller);
+                var random = new Random((seed * 100_003) + caller);
                 var latencies = recorder.NewCaller();
                 while (time.GetElapsedTime(start) < duration && !stop.IsCancellationRequested)
                 {
@@ -59,8 +62,10 @@ internal static class Driver
 
                     try
                     {
-                        var name = await operation(random, latencies).ConfigureAwait(false);
-                        Recorder.Record(latencies, name, time.GetElapsedTime(intended));
+                        if (await operation(random, latencies).ConfigureAwait(false) is { } name)
+                        {
+                            Recorder.Record(latencies, name, time.GetElapsedTime(intended));
+                        }
                     }
                     catch (Exception e) when (e is not OutOfMemoryException && !stop.IsCancellationRequested)
                     {
@@ -70,6 +75,13 @@ internal static class Driver
                 }
             },
             stop))).ConfigureAwait(false);
+        long left = 0;
+        while (starts?.TryRead(out _) == true)
+        {
+            left++;
+        }
+
+        return left;
     }
 
     /// <summary>

@@ -13,10 +13,11 @@ internal sealed record Latencies(string Name, long Count, double P50, double P90
 /// <summary>Outcome of one cell: one scenario at one concurrency.</summary>
 /// <param name="Mode"><c>closed loop</c>, or <c>fixed rate N/s</c>.</param>
 /// <param name="PerSecond">Operations that ended in the measured time, by it. A multi-get of 64 keys is one.</param>
+/// <param name="NotBegun">Fixed rate: operations that no caller was free for until the time was over. They are in no latency: the rate was too high.</param>
 /// <param name="Errors">Operations that ended in an exception; they are in no latency.</param>
 /// <param name="ClientCpu">Processor time of this process by the measured time: 1 = one core.</param>
 internal sealed record CellResult(
-    string Scenario, string Mode, int Concurrency, double Seconds, double PerSecond, long Errors, string? FirstError, double ClientCpu, IReadOnlyList<Latencies> Latencies);
+    string Scenario, string Mode, int Concurrency, double Seconds, double PerSecond, long NotBegun, long Errors, string? FirstError, double ClientCpu, IReadOnlyList<Latencies> Latencies);
 
 /// <summary>Latencies of several callers. Each caller records into its own histograms; they are added at the end.</summary>
 internal sealed class Recorder

@@ -78,6 +78,6 @@ root.SetAction(async (parsed, stop) =>
         Report.WriteTable(cells);
     }
 
-    return cells.Exists(cell => cell.Errors > 0) ? 1 : 0;
+    return cells.Exists(cell => cell.Errors + cell.NotBegun > 0) ? 1 : 0;
 });
 return await root.Parse(args).InvokeAsync();

@@ -25,6 +25,11 @@ internal static class Report
                     Once(cell.ClientCpu.ToString("0.00", CultureInfo.InvariantCulture)), Once(Text(cell.Errors)));
             }
 
+            if (cell.NotBegun > 0)
+            {
+                table.AddRow("", "", "", "", $"not begun: {Text(cell.NotBegun)}", "", "", "", "", "", "", "", "");
+            }
+
             if (cell.Errors > 0)
             {
                 table.AddRow("", "", "", "", Markup.Escape($"first error: {cell.FirstError}"), "", "", "", "", "", "", "", "");

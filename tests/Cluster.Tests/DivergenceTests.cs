@@ -54,7 +54,9 @@ public sealed class DivergenceTests
 
             var lines = cluster.Nodes.LogEnd(node, 10_000).Split('\n');
             Assert.Single(lines, line => line.Contains("Replication stopped (Diverged)", StringComparison.Ordinal));
-            Assert.Single(lines, line => line.Contains("behind this replica", StringComparison.Ordinal));
+
+            // Not for each try; anew where the link was lost in between.
+            Assert.InRange(lines.Count(line => line.Contains("behind this replica", StringComparison.Ordinal)), 1, 5);
         }
     }
 

@@ -125,12 +125,21 @@ public sealed class TcpProxy : IAsyncDisposable
             pair.Client.NoDelay = true;
             pair.Server.NoDelay = true;
             await pair.Server.ConnectAsync(IPAddress.Loopback, Target, _stop.Token);
-            await Task.WhenAll(
-                PumpAsync(pair.Client, pair.Server, settings => settings.ToServer), PumpAsync(pair.Server, pair.Client, settings => settings.ToClient));
+            Task[] pumps =
+            [
+                PumpAsync(pair.Client, pair.Server, settings => settings.ToServer), PumpAsync(pair.Server, pair.Client, settings => settings.ToClient),
+            ];
+            if ((await Task.WhenAny(pumps)).IsFaulted)
+            {
+                // One side hung up hard: the other is told the same way, now. One that has only ended its own direction may go on listening.
+                Reset(pair);
+            }
+
+            await Task.WhenAll(pumps);
         }
-        catch (Exception e) when (e is OperationCanceledException or SocketException or ObjectDisposedException or IOException)
+        catch (Exception e) when (e is OperationCanceledException or SocketException or ObjectDisposedException or IOException or ChannelClosedException)
         {
-            // One side hung up, or the proxy cut it: the other side is told the same way.
+            // Cut, by one side or by a test.
         }
         finally
         {
@@ -143,7 +152,7 @@ public sealed class TcpProxy : IAsyncDisposable
     {
         // On the way: each piece with the time at which it is due at the other end.
         var wire = Channel.CreateBounded<(byte[] Bytes, long Due)>(new BoundedChannelOptions(256) { SingleReader = true, SingleWriter = true });
-        var delivering = DeliverAsync(wire.Reader, to, modeOf);
+        var delivering = DeliverAsync(wire, to, modeOf);
         var buffer = new byte[64 * 1024];
         try
         {
@@ -162,32 +171,45 @@ public sealed class TcpProxy : IAsyncDisposable
         to.Shutdown(SocketShutdown.Send);
     }
 
-    private async Task DeliverAsync(ChannelReader<(byte[] Bytes, long Due)> wire, Socket to, Func<Settings, ProxyMode> modeOf)
+    private async Task DeliverAsync(Channel<(byte[] Bytes, long Due)> wire, Socket to, Func<Settings, ProxyMode> modeOf)
     {
-        await foreach (var (bytes, due) in wire.ReadAllAsync(_stop.Token))
+        try
         {
-            var left = TimeProvider.System.GetElapsedTime(TimeProvider.System.GetTimestamp(), due);
-            if (left > TimeSpan.Zero)
+            await foreach (var (bytes, due) in wire.Reader.ReadAllAsync(_stop.Token))
             {
-                await Task.Delay(left, _stop.Token);
+                await DeliverAsync(bytes, due, to, modeOf);
             }
+        }
+        finally
+        {
+            // Whoever still puts pieces on the wire must not wait for room on it.
+            wire.Writer.TryComplete();
+        }
+    }
 
-            for (var sent = 0; sent < bytes.Length;)
+    private async Task DeliverAsync(byte[] bytes, long due, Socket to, Func<Settings, ProxyMode> modeOf)
+    {
+        var left = TimeProvider.System.GetElapsedTime(TimeProvider.System.GetTimestamp(), due);
+        if (left > TimeSpan.Zero)
+        {
+            await Task.Delay(left, _stop.Token);
+        }
+
+        for (var sent = 0; sent < bytes.Length;)
+        {
+            var settings = _settings;
+            switch (modeOf(settings))
             {
-                var settings = _settings;
-                switch (modeOf(settings))
-                {
-                    case ProxyMode.Hole:
-                        await settings.Changed.Task.WaitAsync(_stop.Token);
-                        break;
-                    case ProxyMode.Drip:
-                        await to.SendAsync(bytes.AsMemory(sent++, 1), _stop.Token);
-                        await Task.WhenAny(settings.Changed.Task, Task.Delay(DripPause, _stop.Token));
-                        break;
-                    default:
-                        sent += await to.SendAsync(bytes.AsMemory(sent), _stop.Token);
-                        break;
-                }
+                case ProxyMode.Hole:
+                    await settings.Changed.Task.WaitAsync(_stop.Token);
+                    break;
+                case ProxyMode.Drip:
+                    await to.SendAsync(bytes.AsMemory(sent++, 1), _stop.Token);
+                    await Task.WhenAny(settings.Changed.Task, Task.Delay(DripPause, _stop.Token));
+                    break;
+                default:
+                    sent += await to.SendAsync(bytes.AsMemory(sent), _stop.Token);
+                    break;
             }
         }
     }

@@ -43,12 +43,23 @@ internal sealed class Scenario : IAsyncDisposable
     {
         await _clients[0].Catalog.CreateAsync(_options.Keyspace, cancellation: stop).ConfigureAwait(false);
         var keyspace = _clients[0].Keyspace(_options.Keyspace);
-        if (_options.Scenario is ScenarioKind.Put or ScenarioKind.Propagation || await keyspace.GetAsync(_keys[_options.Keys - 1], cancellation: stop).ConfigureAwait(false) is not null)
+        Key filled = $"filled with {_options.Keys} keys of {_options.KeyBytes} and {_options.ValueBytes} bytes";
+        if (_options.Scenario is not (ScenarioKind.Put or ScenarioKind.Propagation) && await keyspace.GetAsync(filled, cancellation: stop).ConfigureAwait(false) is null)
         {
-            return;
+            say($"Filling '{_options.Keyspace}' with {_options.Keys} keys ...");
+            await FillAsync(keyspace, stop).ConfigureAwait(false);
+            await keyspace.PutAsync(filled, "", cancellation: stop).ConfigureAwait(false);
         }
 
-        say($"Filling '{_options.Keyspace}' with {_options.Keys} keys ...");
+        // All clients see what the first has seen.
+        foreach (var client in _clients.Skip(1))
+        {
+            client.Session = _clients[0].Session;
+        }
+    }
+
+    private async Task FillAsync(IKeyspace keyspace, CancellationToken stop)
+    {
         var random = new Random(_options.Seed);
         var starts = Enumerable.Range(0, (_options.Keys + RowsPerTransaction - 1) / RowsPerTransaction).Select(i => i * RowsPerTransaction);
         await Parallel.ForEachAsync(starts, new ParallelOptions { MaxDegreeOfParallelism = 8, CancellationToken = stop }, async (first, cancellation) =>
@@ -72,19 +83,19 @@ internal sealed class Scenario : IAsyncDisposable
         _ => PropagateAsync,
     };
 
-    private async ValueTask<string> PutAsync(Random random, Dictionary<string, LongHistogram> latencies)
+    private async ValueTask<string?> PutAsync(Random random, Dictionary<string, LongHistogram> latencies)
     {
         var result = await Keyspace(random).PutAsync(_keys.Next(random), _keys.Value(random)).ConfigureAwait(false);
         return result.Status == CommitStatus.Committed ? "put" : throw new InvalidOperationException($"A put ended as {result.Status}.");
     }
 
-    private async ValueTask<string> GetAsync(Random random, Dictionary<string, LongHistogram> latencies)
+    private async ValueTask<string?> GetAsync(Random random, Dictionary<string, LongHistogram> latencies)
     {
         var entry = await Keyspace(random).GetAsync(_keys.Next(random)).ConfigureAwait(false);
         return entry?.Value.Length == _options.ValueBytes ? "get" : throw new InvalidOperationException($"A get ended with {entry?.Value.Length.ToString(System.Globalization.CultureInfo.InvariantCulture) ?? "no"} bytes.");
     }
 
-    private async ValueTask<string> MultiGetAsync(Random random, Dictionary<string, LongHistogram> latencies)
+    private async ValueTask<string?> MultiGetAsync(Random random, Dictionary<string, LongHistogram> latencies)
     {
         var keys = new Key[_options.Batch];
         for (var i = 0; i < keys.Length; i++)
@@ -100,7 +111,7 @@ internal sealed class Scenario : IAsyncDisposable
     /// One put, and for each observer the time from sending it until a read there shows it. The reads are on their way before the put
     /// is: they ask for the next revision, so this must be the only writer.
     /// </summary>
-    private async ValueTask<string> PropagateAsync(Random random, Dictionary<string, LongHistogram> latencies)
+    private async ValueTask<string?> PropagateAsync(Random random, Dictionary<string, LongHistogram> latencies)
     {
         var client = _clients[0];
         var key = _keys.Next(random);
@@ -132,7 +143,7 @@ internal sealed class Scenario : IAsyncDisposable
             Recorder.Record(latencies, $"visible at {_observers[i].Name}", _time.GetElapsedTime(sent, await seen[i].ConfigureAwait(false)));
         }
 
-        return "round";
+        return null;
     }
 
     public async ValueTask DisposeAsync()

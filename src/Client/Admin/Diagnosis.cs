@@ -18,7 +18,7 @@ internal static class Diagnosis
     {
         var problems = new List<string>();
         var hubs = inspection.Nodes.Where(node => node.Role == NodeRole.Hub).ToList();
-        var leaders = hubs.Where(node => node.RaftRole == RaftRole.Leader).ToList();
+        var leaders = hubs.Where(node => node.RaftRole == RaftRole.Leader).OrderByDescending(node => node.Term).ToList();
         if (hubs.Count == 0)
         {
             problems.Add("No node of the hub answers: nothing can be written. Regions serve what they have.");
@@ -26,6 +26,16 @@ internal static class Diagnosis
         else if (leaders.Count == 0)
         {
             problems.Add("The hub has no leader: nothing can be written. Regions serve what they have.");
+        }
+
+        if (leaders.Count > 1)
+        {
+            problems.Add($"{string.Join(" and ", leaders.Select(node => node.Node))} say that they lead. For a moment that is an election; only the one with the later term can commit.");
+        }
+
+        foreach (var node in hubs.Where(node => leaders.Count > 0 && node.RaftRole == RaftRole.Candidate))
+        {
+            problems.Add($"{node.Node} knows no leader while {leaders[0].Node} leads: it may be cut off.");
         }
 
         // The leader knows best; where there is none, anybody.
@@ -45,43 +55,45 @@ internal static class Diagnosis
             problems.Add("The hub has two members and needs both: a repair was begun. Start the third, or see 'qs hub list'.");
         }
 
-        foreach (var node in inspection.Nodes)
-        {
-            problems.AddRange(Of(node, inspection));
-        }
-
-        return problems;
+        // Within each kind by node.
+        return [.. problems, .. inspection.Nodes.SelectMany(node => Of(node, inspection)).OrderBy(problem => problem.Rank).Select(problem => problem.Text)];
     }
 
-    private static IEnumerable<string> Of(NodeStatus node, Inspection inspection)
+    /// <summary>What is wrong with one node, with its urgency: 0 comes first.</summary>
+    private static IEnumerable<(int Rank, string Text)> Of(NodeStatus node, Inspection inspection)
     {
         if (node.State.StartsWith("stopped", StringComparison.Ordinal) || node.State.StartsWith("storage failed", StringComparison.Ordinal))
         {
-            yield return $"{node.Node} is {node.State}";
+            yield return (0, $"{node.Node} is {node.State}");
         }
         else if (node.State.StartsWith("disconnected", StringComparison.Ordinal) || node.State.StartsWith("retrying", StringComparison.Ordinal))
         {
-            yield return $"{node.Node} does not pull ({node.State}). It serves what it has.";
+            yield return (2, $"{node.Node} does not pull ({node.State}). It serves what it has.");
         }
         else if (node.Role == NodeRole.Replica && node.Lag > MaxLag)
         {
-            yield return $"{node.Node} is behind: level {node.Lag.Value.TotalSeconds.ToString("0", CultureInfo.InvariantCulture)} s ago, {node.LagRevisions} revisions less than its source.";
+            yield return (3, $"{node.Node} is behind: level {node.Lag.Value.TotalSeconds.ToString("0", CultureInfo.InvariantCulture)} s ago, {node.LagRevisions} revisions less than its source.");
+        }
+
+        else if (node is { Role: NodeRole.Replica, Lag: null })
+        {
+            yield return (3, $"{node.Node} pulls and was not level with its source yet.");
         }
 
         if (node.FreeBytes < LowDisk)
         {
-            yield return $"{node.Node} has {node.FreeBytes / (1 << 20)} MiB of disk left.";
+            yield return (1, $"{node.Node} has {node.FreeBytes / (1 << 20)} MiB of disk left.");
         }
 
         if (node.Uptime < Recent && inspection.Nodes.Any(other => other.Uptime > 10 * Recent))
         {
-            yield return $"{node.Node} started {node.Uptime.TotalSeconds.ToString("0", CultureInfo.InvariantCulture)} s ago.";
+            yield return (4, $"{node.Node} started {node.Uptime.TotalSeconds.ToString("0", CultureInfo.InvariantCulture)} s ago.");
         }
 
         if (inspection.Nodes.FirstOrDefault(other => other.Cluster != node.Cluster && !other.Cluster.IsNone) is { } foreigner && !node.Cluster.IsNone
             && string.CompareOrdinal(node.Node.Value, foreigner.Node.Value) < 0)
         {
-            yield return $"{node.Node} and {foreigner.Node} belong to different clusters.";
+            yield return (0, $"{node.Node} and {foreigner.Node} belong to different clusters.");
         }
     }
 }

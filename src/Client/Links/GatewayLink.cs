@@ -35,6 +35,7 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
     private string _trouble = "not started";
     private bool _wrongCounterpart;
     private bool _saidNobody;
+    private string? _saidFailed;
     private Task _loop = Task.CompletedTask;
     private Task _closing = Task.CompletedTask;
 
@@ -77,9 +78,22 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
             return current;
         }
 
+        var start = _time.GetTimestamp();
         try
         {
-            return await Volatile.Read(ref _up).Task.WaitAsync(timeout, _time, cancellation).ConfigureAwait(false);
+            while (true)
+            {
+                var up = Volatile.Read(ref _up);
+                var left = timeout - _time.GetElapsedTime(start);
+                var session = await up.Task.WaitAsync(left > TimeSpan.Zero ? left : TimeSpan.Zero, _time, cancellation).ConfigureAwait(false);
+                if (!session.Lost.IsCancellationRequested)
+                {
+                    return session;
+                }
+
+                // Lost this moment, and its loop has not put the next one in its place yet. Whoever sees it does.
+                Interlocked.CompareExchange(ref _up, new(TaskCreationOptions.RunContinuationsAsynchronously), up);
+            }
         }
         catch (TimeoutException)
         {
@@ -153,7 +167,7 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
 
     /// <summary>
     /// Asks a gateway, and asks it again beside while there is no answer: where packets were lost, a question stays lost, and the way
-    /// may be open again for the next. The first that ends counts.
+    /// may be open again for the next. The first that is answered by a gateway counts, and a failure where all have failed.
     /// </summary>
     private async Task<Probe> ProbeAsync(GatewayAddress address)
     {
@@ -170,9 +184,14 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
                 }
 
                 var pause = Task.Delay(_options.ProbeAgainPeriod, _time, done.Token);
-                if (await Task.WhenAny([.. asked, pause]).ConfigureAwait(false) is Task<Probe> ended)
+                await Task.WhenAny([.. asked.Where(probe => !probe.IsCompleted), pause]).ConfigureAwait(false);
+                foreach (var ended in asked.Where(probe => probe.IsCompleted))
                 {
-                    return await ended.ConfigureAwait(false);
+                    var probe = await ended.ConfigureAwait(false);
+                    if (probe.Result == ProbeResult.Quicksilver || asked.TrueForAll(other => other.IsCompleted))
+                    {
+                        return probe;
+                    }
                 }
 
                 await pause.ConfigureAwait(false);
@@ -201,7 +220,7 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
             }
 
             var grains = host.Services.GetRequiredService<IGrainFactory>();
-            _saidNobody = false;
+            (_saidNobody, _saidFailed) = (false, null);
             LogUp(address.ToString(), hello.Node.Value, hello.Region.Value);
             Volatile.Read(ref _up).TrySetResult(new(grains, hello, address.ToString(), lost.Token));
             await HeartbeatAsync(grains, lost.Token).ConfigureAwait(false);
@@ -213,7 +232,13 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
             // While stopping, Orleans wraps the cancellation in exceptions of its own; there is nothing to say then.
             if (!_stop.IsCancellationRequested)
             {
-                LogFailed(address.ToString(), e.Message);
+                if (_saidFailed != e.Message)
+                {
+                    // Once, not for every round.
+                    _saidFailed = e.Message;
+                    LogFailed(address.ToString(), e.Message);
+                }
+
                 SetTrouble($"the connection to {address} failed ({e.Message})", wrongCounterpart: false);
             }
         }

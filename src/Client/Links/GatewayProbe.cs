@@ -24,7 +24,7 @@ public enum ProbeResult
 /// <summary>Answer of a probe.</summary>
 /// <param name="Hello">What the gateway says of itself; null unless the result is Quicksilver.</param>
 /// <param name="Detail">For people.</param>
-/// <param name="Endpoint">The address that answered, one of those the name stands for; null unless the result is Quicksilver.</param>
+/// <param name="Endpoint">The address that answered, one of those the name stands for; null where none did.</param>
 public sealed record Probe(ProbeResult Result, GatewayHello? Hello, string Detail, IPEndPoint? Endpoint = null);
 
 /// <summary>

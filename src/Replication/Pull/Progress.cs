@@ -86,7 +86,7 @@ public abstract record ProgressEvent
     public sealed record PageArrived(long Attempt, long Number, LogPage Page, long At = 0) : ProgressEvent;
 
     /// <summary>A call ended in an exception.</summary>
-    public sealed record CallFailed(long Attempt) : ProgressEvent;
+    public sealed record CallFailed(long Attempt, string Why = "no answer") : ProgressEvent;
 
     /// <summary>A page that was to be applied is in the View.</summary>
     public sealed record Applied(LogPosition Position, ChainHash Chain) : ProgressEvent;
@@ -219,7 +219,7 @@ public sealed class Progress(PullOptions options, Random random)
                 TakePages(effects);
                 break;
             case ProgressEvent.CallFailed failed when failed.Attempt == _attempt && State is ProgressState.Probing or ProgressState.Pulling:
-                BackOff(PullProblem.CallFailed, "a call to the source failed", effects);
+                BackOff(PullProblem.CallFailed, $"a call to the source failed: {failed.Why}", effects);
                 break;
             case ProgressEvent.Applied applied:
                 _position = applied.Position;

@@ -156,7 +156,7 @@ public sealed partial class Replicator : IAsyncDisposable
         var connection = Volatile.Read(ref _connection);
         if (connection is null)
         {
-            _events.Writer.TryWrite(new ProgressEvent.CallFailed(attempt));
+            _events.Writer.TryWrite(new ProgressEvent.CallFailed(attempt, "the link is down"));
             return;
         }
 
@@ -179,12 +179,7 @@ public sealed partial class Replicator : IAsyncDisposable
         catch (Exception e) when (e is not OutOfMemoryException)
         {
             // Whatever it was: nothing is lost by asking again.
-            if (!_stop.IsCancellationRequested)
-            {
-                LogCallFailed(connection.Gateway, e.Message);
-            }
-
-            _events.Writer.TryWrite(new ProgressEvent.CallFailed(attempt));
+            _events.Writer.TryWrite(new ProgressEvent.CallFailed(attempt, e.Message));
         }
     }
 
@@ -226,7 +221,7 @@ public sealed partial class Replicator : IAsyncDisposable
 
         // One line for a change that means something. Tries and waits go in circles while a problem lasts.
         var (state, problem) = (_progress.State, _progress.State == ProgressState.Waiting ? _progress.Problem : PullProblem.None);
-        if (state == ProgressState.Probing || (state, problem) == _logged)
+        if (state == ProgressState.Probing || (state == ProgressState.Pulling && _progress.Problem != PullProblem.None) || (state, problem) == _logged)
         {
             return;
         }
@@ -277,6 +272,4 @@ public sealed partial class Replicator : IAsyncDisposable
     [LoggerMessage(6, LogLevel.Error, "Replication failed and does not go on until this node is started again. Reads go on from the last state.")]
     private partial void LogFailed(Exception e);
 
-    [LoggerMessage(5, LogLevel.Debug, "A call to the source {Gateway} failed: {Why}")]
-    private partial void LogCallFailed(string gateway, string why);
 }

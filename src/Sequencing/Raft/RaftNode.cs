@@ -69,6 +69,7 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
     private readonly CancellationTokenSource _faulted = new();
     private readonly CancellationTokenSource _stop = new();
     private Task _watch = Task.CompletedTask;
+    private Task _telling = Task.CompletedTask;
     private long _proposals;
 
     /// <param name="onApplied">Called for every entry this member applies, in order, on the thread that applies.</param>
@@ -197,7 +198,7 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
                 new BinaryLogEntry { Content = entry, Term = term, CommandId = HubStateMachine.CommandKind }, linked.Token).ConfigureAwait(false);
             if (_members.Members is { Count: > 1 })
             {
-                _ = TellFollowersAsync(proposal, leadership);
+                _telling = TellFollowersAsync(proposal, leadership);
             }
 
             return ProposeResult.Applied;
@@ -218,9 +219,9 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
                 await _cluster.ForceReplicationAsync(leadership).ConfigureAwait(false);
             }
         }
-        catch (Exception e) when (e is OperationCanceledException or NotLeaderException or QuorumUnreachableException or ObjectDisposedException)
+        catch (Exception e) when (e is not OutOfMemoryException)
         {
-            // Another leads now, and tells them.
+            // Another leads now, and tells them; or they hear of it with the next heartbeat. A fault of the log is found by WatchAsync.
         }
     }
 
@@ -340,6 +341,7 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
         await _stop.CancelAsync().ConfigureAwait(false);
         await _watch.ConfigureAwait(false);
         await _cluster.StopAsync(CancellationToken.None).ConfigureAwait(false);
+        await _telling.ConfigureAwait(false);
         await _cluster.DisposeAsync().ConfigureAwait(false);
         await _log.DisposeAsync().ConfigureAwait(false);
         _stop.Dispose();

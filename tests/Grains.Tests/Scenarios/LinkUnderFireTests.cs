@@ -10,6 +10,7 @@ namespace Quicksilver.Grains.Tests.Scenarios;
 /// Goal: whatever the network between a region and its hub does, the region notices in time, loses and doubles nothing, and goes on
 /// when it can. Method: clusters of their own with a proxy between region and hub.
 /// </summary>
+[Collection(Alone.Name)]
 public sealed class LinkUnderFireTests
 {
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
