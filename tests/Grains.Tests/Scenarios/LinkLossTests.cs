@@ -60,9 +60,14 @@ public sealed class LinkLossTests(SharedCluster shared)
         await using var link = Link(cluster.Gateway("us"), heartbeatTimeout: Patience);
         var session = await link.ConnectAsync(Patience, Stop);
         var handedOut = ThrowWhenLost(link, session);
+        var asked = new TaskCompletionSource<Task<LinkSession>>(TaskCreationOptions.RunContinuationsAsynchronously);
+        session.Lost.Register(() => asked.TrySetResult(link.ConnectAsync(Patience, Stop).AsTask()));
         await cluster.StopAsync("us");
         Assert.Null(await handedOut);
         await cluster.StartAsync("us", Stop);
+
+        // Whoever asked at that moment waited for the next one.
+        Assert.NotSame(session, await await asked.Task.WaitAsync(Patience, Stop));
         var next = await link.ConnectAsync(Patience, Stop);
         Assert.NotSame(session, next);
         await next.Grains.GetGrain<IClusterGrain>(0).Ping();
