@@ -39,7 +39,8 @@ public sealed class RepairTests
         Directory.Delete(cluster.Nodes.DataOf(x), recursive: true);
         cluster.Nodes.Start(x);
         await Eventually.TrueAsync(() => !cluster.Nodes.IsRunning(x), $"the end of {x}", Stop, TimeSpan.FromSeconds(60));
-        Assert.Contains($"qs hub repair {x}", cluster.Nodes.LogEnd(x), StringComparison.Ordinal);
+        var log = cluster.Nodes.LogEnd(x, 60);
+        Assert.True(log.Contains($"qs hub repair {x}", StringComparison.Ordinal), $"{x} ended without naming the repair. Its log ends with:\n{log}");
 
         using var end = new CancellationTokenSource();
         using var again = new CancellationTokenSource();
