@@ -112,9 +112,10 @@ internal sealed partial class Formation(NodeId self, IReadOnlyList<HubMember> me
         }
         finally
         {
+            // Order matters: who answers is told to end, and has ended, before the listener is taken from under it.
             await done.CancelAsync().ConfigureAwait(false);
-            listener.Stop();
             await answering.ConfigureAwait(false);
+            listener.Stop();
         }
     }
 
