@@ -74,7 +74,6 @@ internal static class Diagnosis
         {
             yield return (3, $"{node.Node} is behind: level {node.Lag.Value.TotalSeconds.ToString("0", CultureInfo.InvariantCulture)} s ago, {node.LagRevisions} revisions less than its source.");
         }
-
         else if (node is { Role: NodeRole.Replica, Lag: null })
         {
             yield return (3, $"{node.Node} pulls and was not level with its source yet.");
