@@ -44,7 +44,7 @@ public sealed class HubGrain(NodeContext node, NodeDirectory nodes, HubAccess hu
         return new(new HubProgress(
             progress.Cluster, progress.Position, progress.Chain, progress.Oldest, progress.AppliedIndex, progress.LogTime, progress.FeatureLevel,
             progress.NextKeyspace, progress.OperationsFloor,
-            [.. agreed?.Members.Select(member => new HubMemberInfo(member.Node, member.Endpoint.ToString())) ?? []],
+            agreed is null ? [] : MemberChanges.Describe(agreed),
             agreed is null || agreed.AsOf < progress.AppliedIndex ? progress.AppliedIndex : agreed.AsOf));
     }
 

@@ -18,13 +18,17 @@ public sealed class MemberChanges(NodeContext node, HubAccess hub, NodeDirectory
 
     private readonly SemaphoreSlim _changing = new(1);
 
+    /// <summary>Members as they go over the wire.</summary>
+    internal static HubMemberInfo[] Describe(AgreedMembers agreed) =>
+        [.. agreed.Members.Select(member => new HubMemberInfo(member.Node, member.Endpoint.ToString()))];
+
     public async Task<HubMembersAnswer> MembersAsync()
     {
         using var limit = new CancellationTokenSource(BarrierTimeout, time);
         try
         {
             return hub.Sequencer is { } sequencer && await sequencer.ReadBarrierAsync(limit.Token) is not null
-                ? new(HubAnswerStatus.Ok, [.. hub.Membership!.Agreed.Members.Select(member => new HubMemberInfo(member.Node, member.Endpoint.ToString()))], node.Node, node.Store.Progress.AppliedIndex, null)
+                ? new(HubAnswerStatus.Ok, Describe(hub.Membership!.Agreed), node.Node, node.Store.Progress.AppliedIndex, null)
                 : new(HubAnswerStatus.Unavailable, [], null, default, NotLeading.Problem);
         }
         catch (OperationCanceledException)
