@@ -37,6 +37,8 @@ public sealed class DurableWriteAheadLogTests : IDisposable
     private static ValueTask AppendAsync(IAuditTrail<IRaftLogEntry> log, long start, params long[] terms) =>
         log.AppendAsync(new Request(terms), start, skipCommitted: true, Stop);
 
+    private static BinaryLogEntry Command(long term) => new() { Content = new byte[10], Term = term, CommandId = 99 };
+
     private static async Task<List<long>> TermsAsync(IAuditTrail<IRaftLogEntry> log, long end) =>
         await log.ReadAsync(new TermReader(), 1, end, Stop);
 
@@ -98,12 +100,48 @@ public sealed class DurableWriteAheadLogTests : IDisposable
     }
 
     [Fact]
+    public async Task A_leader_that_was_deposed_appends_nothing_neither_in_its_own_term_nor_in_the_next()
+    {
+        await using var log = await OpenAsync();
+        var state = (IPersistentState)log;
+        await state.UpdateTermAsync(2, resetLastVote: true, Stop);
+        Assert.Equal(1, await state.AppendAsync(new EmptyLogEntry { Term = 2 }, Stop));
+        Assert.Equal(2, await state.AppendAsync(Command(2), Stop));
+        Assert.Equal(new(2), log.LeadingTerm);
+
+        // It has heard of the next leader, and whoever proposes has not yet.
+        await state.UpdateTermAsync(3, resetLastVote: true, Stop);
+        await Assert.ThrowsAsync<StaleLeadershipException>(async () => await state.AppendAsync(Command(2), Stop));
+        await Assert.ThrowsAsync<StaleLeadershipException>(async () => await state.AppendAsync(Command(3), Stop));
+        Assert.Equal(2, log.LastEntryIndex);
+        await AppendAsync(log, 3, 3);
+        await Assert.ThrowsAsync<StaleLeadershipException>(async () => await state.AppendAsync(Command(3), Stop));
+        Assert.Equal([2, 2, 3], await TermsAsync(log, 3));
+    }
+
+    [Fact]
+    public async Task A_follower_commits_no_more_than_what_it_has_of_the_leader()
+    {
+        await using var log = await OpenAsync();
+        await AppendAsync(log, 1, 1, 1, 1);
+
+        // The leader has committed three entries and has told of the first; the other two here are of a leader before.
+        await AppendAsync(log, 1, 1);
+        Assert.Equal(1, await ((IAuditTrail)log).CommitAsync(3, Stop));
+        await AppendAsync(log, 2, 2, 2);
+        Assert.Equal(2, await ((IAuditTrail)log).CommitAsync(3, Stop));
+        Assert.Equal([1, 2, 2], await TermsAsync(log, 3));
+    }
+
+    [Fact]
     public void Every_way_of_the_library_to_append_a_request_or_read_for_one_is_ours()
     {
         // RaftCluster calls through the interface: what is not re-implemented here reaches the library's own code.
         var map = typeof(DurableWriteAheadLog).GetInterfaceMap(typeof(IAuditTrail<IRaftLogEntry>));
         var ours = map.TargetMethods.Where(method => method.DeclaringType == typeof(DurableWriteAheadLog)).Select(method => method.Name.Split('.')[^1]).Order();
-        Assert.Equal(["AppendAsync", "ReadAsync"], ours);
+        Assert.Equal(["AppendAsync", "AppendAsync", "AppendAsync", "ReadAsync"], ours);
+        var commit = typeof(DurableWriteAheadLog).GetInterfaceMap(typeof(IAuditTrail)).TargetMethods.Single(method => method.Name.EndsWith("CommitAsync", StringComparison.Ordinal));
+        Assert.Equal(typeof(DurableWriteAheadLog), commit.DeclaringType);
     }
 
     public void Dispose()

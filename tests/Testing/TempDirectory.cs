@@ -1,6 +1,6 @@
 namespace Quicksilver.Testing;
 
-/// <summary>A directory of its own for a test, gone afterwards.</summary>
+/// <summary>A directory of its own for a test, gone afterwards; with the environment variable <c>QS_KEEP</c> it stays, and with it the logs.</summary>
 public sealed class TempDirectory : IDisposable
 {
     public TempDirectory() => Path = Directory.CreateTempSubdirectory("quicksilver-test-").FullName;
@@ -11,6 +11,11 @@ public sealed class TempDirectory : IDisposable
 
     public void Dispose()
     {
+        if (Environment.GetEnvironmentVariable("QS_KEEP") is not null)
+        {
+            return;
+        }
+
         try
         {
             Directory.Delete(Path, recursive: true);

@@ -3,6 +3,7 @@ using DotNext.IO;
 using DotNext.IO.Log;
 using DotNext.Net.Cluster.Consensus.Raft;
 using DotNext.Net.Cluster.Consensus.Raft.StateMachine;
+using Quicksilver.Model;
 
 namespace Quicksilver.Sequencing;
 
@@ -17,6 +18,9 @@ namespace Quicksilver.Sequencing;
 /// cut off what was acknowledged since.</item>
 /// <item>One request carries about <see cref="MaxRequestBytes"/>. The library sends everything a follower lacks at once, and a
 /// follower that cannot take that within one time-out would never catch up.</item>
+/// <item>A leader appends in the term of its own leadership or not at all. As it comes, one that was deposed a moment ago and does
+/// not know it yet can append behind what the new leader sent, and in the new leader's term, if that is what it reads.</item>
+/// <item>No more is committed than is known to be the leader's: what lies behind the entries of a request is not.</item>
 /// </list>
 /// </summary>
 internal sealed class DurableWriteAheadLog(WriteAheadLog.Options options, HubStateMachine machine)
@@ -24,6 +28,15 @@ internal sealed class DurableWriteAheadLog(WriteAheadLog.Options options, HubSta
 {
     /// <summary>Entries of one request to a follower, bytes; it carries at least one whatever its size.</summary>
     private const long MaxRequestBytes = 1024 * 1024;
+
+    // Held while entries are appended, by a leader or by a follower. The term grows before a request of its leader is appended, so a
+    // deposed leader either finds the new term, or has appended before the first request of it.
+    private readonly SemaphoreSlim _appending = new(1);
+    private long _leadingTerm;
+    private long _agreedIndex;
+
+    /// <summary>Term in which this member last began to lead; 0 for never. Whether it still does is another matter.</summary>
+    public Term LeadingTerm => new(Interlocked.Read(ref _leadingTerm));
 
     /// <summary>Checks the hashes of all entries, and only then lets them be applied.</summary>
     public override async Task InitializeAsync(CancellationToken token = default)
@@ -38,19 +51,75 @@ internal sealed class DurableWriteAheadLog(WriteAheadLog.Options options, HubSta
         await initialized.ConfigureAwait(false);
     }
 
+    /// <summary>Leader. Throws <see cref="StaleLeadershipException"/> where the leadership is over; nothing was appended then.</summary>
+    async ValueTask<long> IAuditTrail<IRaftLogEntry>.AppendAsync<TEntry>(TEntry entry, CancellationToken token)
+    {
+        await _appending.WaitAsync(token).ConfigureAwait(false);
+        try
+        {
+            // An entry without content is the first of a leadership.
+            var begins = entry is { CommandId: null, IsConfiguration: false };
+            if (entry.Term != ((IPersistentState)this).Term || (!begins && entry.Term != LeadingTerm.Value))
+            {
+                throw new StaleLeadershipException(new(entry.Term));
+            }
+
+            var index = await AppendAsync(entry, CancellationToken.None).ConfigureAwait(false);
+            Interlocked.Exchange(ref _leadingTerm, entry.Term);
+            Interlocked.Exchange(ref _agreedIndex, index);
+            return index;
+        }
+        finally
+        {
+            _appending.Release();
+        }
+    }
+
     async ValueTask IAuditTrail<IRaftLogEntry>.AppendAsync<TEntry>(
         ILogEntryProducer<TEntry> entries, long startIndex, bool skipCommitted, CancellationToken token)
     {
         var request = await ReadWholeAsync(entries, token).ConfigureAwait(false);
-        var known = await CountKnownAsync(request, startIndex, token).ConfigureAwait(false);
-        if (known < request.Count)
+        await _appending.WaitAsync(token).ConfigureAwait(false);
+        try
         {
-            await AppendAsync(new ListProducer(request, known), startIndex + known, skipCommitted, CancellationToken.None).ConfigureAwait(false);
+            var known = await CountKnownAsync(request, startIndex, token).ConfigureAwait(false);
+            if (known < request.Count)
+            {
+                await AppendAsync(new ListProducer(request, known), startIndex + known, skipCommitted, CancellationToken.None).ConfigureAwait(false);
+            }
+
+            Interlocked.Exchange(ref _agreedIndex, startIndex + request.Count - 1);
+        }
+        finally
+        {
+            _appending.Release();
         }
 
         // Also for a request without new entries: it acknowledges the whole prefix, and that may not be flushed yet.
         await FlushAsync(token).ConfigureAwait(false);
     }
+
+    /// <summary>The floor of a leader that has cut its log.</summary>
+    async ValueTask IAuditTrail<IRaftLogEntry>.AppendAsync<TEntry>(TEntry entry, long startIndex, CancellationToken token)
+    {
+        await _appending.WaitAsync(token).ConfigureAwait(false);
+        try
+        {
+            await AppendAsync(entry, startIndex, token).ConfigureAwait(false);
+            Interlocked.Exchange(ref _agreedIndex, startIndex);
+        }
+        finally
+        {
+            _appending.Release();
+        }
+    }
+
+    /// <summary>
+    /// A follower hears what the leader has committed, and that can be more than the leader has told it of: a request carries part of
+    /// what the follower lacks. Behind that part there may be entries of a leader before.
+    /// </summary>
+    ValueTask<long> IAuditTrail.CommitAsync(long endIndex, CancellationToken token) =>
+        CommitAsync(Math.Min(endIndex, Math.Max(Interlocked.Read(ref _agreedIndex), LastCommittedEntryIndex)), token);
 
     ValueTask<TResult> IAuditTrail<IRaftLogEntry>.ReadAsync<TResult>(
         ILogEntryConsumer<IRaftLogEntry, TResult> reader, long startIndex, long endIndex, CancellationToken token) =>

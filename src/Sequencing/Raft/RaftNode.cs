@@ -181,10 +181,10 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
     /// <inheritdoc/>
     public async ValueTask<ProposeResult> ProposeAsync(ReadOnlyMemory<byte> entry, CancellationToken cancellation)
     {
-        // Order matters: the token of this leadership first, then its term; an entry is never stamped with an older term than
-        // the leadership that proposes it.
+        // The term in which this member began to lead, not the one it knows of: a leader that was deposed a moment ago would stamp its
+        // entry with the term of the new leader, whose entry at the same place is another.
         var leadership = LeadershipToken;
-        var term = _cluster.Term;
+        var term = _log.LeadingTerm.Value;
         if (leadership.IsCancellationRequested || _faulted.IsCancellationRequested)
         {
             return ProposeResult.NotProposed;
@@ -202,6 +202,10 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
             }
 
             return ProposeResult.Applied;
+        }
+        catch (StaleLeadershipException)
+        {
+            return ProposeResult.NotProposed;
         }
         catch (Exception e) when (e is NotLeaderException or OperationCanceledException)
         {
