@@ -30,13 +30,17 @@ public sealed class KillTests
         await client.Catalog.CreateAsync("kill", cancellation: Stop);
         var acknowledged = new ConcurrentDictionary<string, Revision>();
         using var enough = new CancellationTokenSource();
-        var writers = Enumerable.Range(0, Writers).Select(writer => WriteAsync(client, writer, acknowledged, enough.Token)).ToList();
+        var counts = new int[Writers];
+        var writers = Enumerable.Range(0, Writers).Select(writer => WriteAsync(client, writer, acknowledged, counts, enough.Token)).ToList();
         for (var round = 0; round < rounds; round++)
         {
-            // Armed by progress, not by time: each process has acknowledged something before it dies.
-            var before = acknowledged.Count;
+            // Armed by progress, not by time: each process has acknowledged something to every writer before it dies.
+            var before = counts.ToArray();
+            var total = acknowledged.Count;
             await Eventually.TrueAsync(
-                () => acknowledged.Count >= before + 100 || writers.Exists(writer => writer.IsFaulted), $"progress before kill {round}", Stop, TimeSpan.FromSeconds(60));
+                () => writers.Exists(writer => writer.IsFaulted)
+                    || (acknowledged.Count >= total + 100 && Enumerable.Range(0, Writers).All(writer => Volatile.Read(ref counts[writer]) > before[writer])),
+                $"progress of every writer before kill {round}", Stop, TimeSpan.FromSeconds(60));
             await cluster.Process.KillAsync(Stop);
             await cluster.StartAsync(Stop);
         }
@@ -61,7 +65,7 @@ public sealed class KillTests
         TestContext.Current.TestOutputHelper?.WriteLine($"{rounds} kills, {rows.Count} records");
     }
 
-    private static async Task WriteAsync(QuicksilverClient client, int writer, ConcurrentDictionary<string, Revision> acknowledged, CancellationToken enough)
+    private static async Task WriteAsync(QuicksilverClient client, int writer, ConcurrentDictionary<string, Revision> acknowledged, int[] counts, CancellationToken enough)
     {
         for (var i = 0; !enough.IsCancellationRequested; i++)
         {
@@ -69,6 +73,7 @@ public sealed class KillTests
             var key = $"{writer:d2}/{i:d7}";
             var put = await client.Keyspace("kill").PutAsync(key, key, cancellation: CancellationToken.None);
             acknowledged[key] = put.Revision;
+            Volatile.Write(ref counts[writer], i + 1);
         }
     }
 }

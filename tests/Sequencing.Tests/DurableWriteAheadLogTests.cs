@@ -120,6 +120,39 @@ public sealed class DurableWriteAheadLogTests : IDisposable
     }
 
     [Fact]
+    public async Task A_hub_of_one_leads_from_its_start_in_the_term_it_has()
+    {
+        var hub = await HubMembers.StartAsync(_directory, 1, Stop);
+        var commands = new Commands(hub.LogTime);
+        await hub.CommitAsync([commands.Create("flags")], Stop);
+        var member = hub.Members[0];
+        await hub.StopAsync(member, Stop);
+        await using (var log = new DurableWriteAheadLog(
+            new() { Location = Path.Combine(member.Path, "raft"), ChunkSize = 16 << 20, HashAlgorithm = WriteAheadLog.IntegrityHashAlgorithm.XxHash3 },
+            new HubStateMachine(_store, new(_store, OperationWindow.Default), new(), _ => { })))
+        {
+            await ((IPersistentState)log).UpdateTermAsync(7, resetLastVote: true, Stop);
+        }
+
+        await hub.RestartAsync(member, Stop);
+        Assert.Equal([CommitOutcome.Committed(new(2))], await hub.CommitAsync([commands.Put(new(1), "a", "1")], Stop));
+        await hub.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task A_hub_of_one_commits_after_a_restart_what_it_had_not_before()
+    {
+        await using (var log = await OpenAsync())
+        {
+            await AppendAsync(log, 1, 1, 1);
+        }
+
+        await using var again = await OpenAsync();
+        Assert.Equal(2, await ((IAuditTrail)again).CommitAsync(2, Stop));
+        Assert.Equal(2, again.LastCommittedEntryIndex);
+    }
+
+    [Fact]
     public async Task A_follower_commits_no_more_than_what_it_has_of_the_leader()
     {
         await using var log = await OpenAsync();

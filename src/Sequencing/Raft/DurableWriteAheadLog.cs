@@ -41,6 +41,11 @@ internal sealed class DurableWriteAheadLog(WriteAheadLog.Options options, HubSta
     /// <summary>Checks the hashes of all entries, and only then lets them be applied.</summary>
     public override async Task InitializeAsync(CancellationToken token = default)
     {
+        // A hub of one leads from its start, in the term it has, without an entry that says so, and commits what is there. In a larger
+        // one nobody leads a term that began before its start, and the first request of a leader says how far its log is the leader's.
+        _leadingTerm = ((IPersistentState)this).Term;
+        _agreedIndex = LastEntryIndex;
+
         // The check runs before the first await of the base; a task that has not failed by then has passed it.
         var initialized = base.InitializeAsync(token);
         if (!initialized.IsFaulted)
