@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using System.Text.Json;
 
 namespace Quicksilver.Local;
@@ -152,8 +153,9 @@ public sealed class LocalCluster
             using var answer = await http.GetAsync(new Uri($"http://{this[node].Http}/healthz/ready"), cancellation);
             return answer.IsSuccessStatusCode;
         }
-        catch (Exception e) when (e is HttpRequestException or TaskCanceledException && !cancellation.IsCancellationRequested)
+        catch (Exception e) when (e is HttpRequestException or SocketException or TaskCanceledException && !cancellation.IsCancellationRequested)
         {
+            // A node that ends while it is asked shows in different ways.
             return false;
         }
     }
