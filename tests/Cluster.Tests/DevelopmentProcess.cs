@@ -40,7 +40,9 @@ public sealed class DevelopmentProcess : IAsyncDisposable
     public async Task StartAsync(CancellationToken stop)
     {
         _process = StartSilo(Arguments);
-        await _process.WaitForOutputAsync("is ready", stop);
+
+        // The last line it says, so that all of them are there.
+        await _process.WaitForOutputAsync("Ctrl-C stops it; the data stays.", stop);
     }
 
     public QuicksilverClient Connect(string region, TimeSpan deadline)

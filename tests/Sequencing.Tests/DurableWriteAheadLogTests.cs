@@ -120,6 +120,22 @@ public sealed class DurableWriteAheadLogTests : IDisposable
     }
 
     [Fact]
+    public async Task A_leader_commits_what_others_appended_only_together_with_an_entry_of_its_own()
+    {
+        await using var log = await OpenAsync();
+        var state = (IPersistentState)log;
+        await AppendAsync(log, 1, 2, 2);
+        await state.UpdateTermAsync(4, resetLastVote: true, Stop);
+        Assert.Equal(3, await state.AppendAsync(new EmptyLogEntry { Term = 4 }, Stop));
+
+        // A majority has the first two. They can still be replaced: whoever led in term 3 may be elected by others.
+        Assert.Equal(0, await state.CommitAsync(2, Stop));
+        Assert.Equal(0, log.LastCommittedEntryIndex);
+        Assert.Equal(3, await state.CommitAsync(3, Stop));
+        Assert.Equal(3, log.LastCommittedEntryIndex);
+    }
+
+    [Fact]
     public async Task A_hub_of_one_leads_from_its_start_in_the_term_it_has()
     {
         var hub = await HubMembers.StartAsync(_directory, 1, Stop);

@@ -32,6 +32,17 @@ public sealed class RaftHubTests : IDisposable
     }
 
     [Fact]
+    public async Task A_hub_of_one_begins_a_term_at_each_start()
+    {
+        await using var hub = await HubMembers.StartAsync(_directory, 1, Stop);
+        var member = hub.Members[0];
+        var first = member.Engine!.Raft.Leadership.Term;
+        await hub.StopAsync(member, Stop);
+        await hub.RestartAsync(member, Stop);
+        Assert.True(member.Engine!.Raft.Leadership.Term > first);
+    }
+
+    [Fact]
     public async Task Three_members_apply_the_same_log_and_commit_on_after_the_leader_left()
     {
         await using var hub = await HubMembers.StartAsync(_directory, 3, Stop);

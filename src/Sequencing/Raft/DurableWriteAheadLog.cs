@@ -20,7 +20,8 @@ namespace Quicksilver.Sequencing;
 /// follower that cannot take that within one time-out would never catch up.</item>
 /// <item>A leader appends in the term of its own leadership or not at all. As it comes, one that was deposed a moment ago and does
 /// not know it yet can append behind what the new leader sent, and in the new leader's term, if that is what it reads.</item>
-/// <item>No more is committed than is known to be the leader's: what lies behind the entries of a request is not.</item>
+/// <item>No more is committed than is known to be the leader's: what lies behind the entries of a request is not. And a leader commits
+/// what others appended only together with an entry of its own.</item>
 /// </list>
 /// </summary>
 internal sealed class DurableWriteAheadLog(WriteAheadLog.Options options, HubStateMachine machine)
@@ -33,6 +34,7 @@ internal sealed class DurableWriteAheadLog(WriteAheadLog.Options options, HubSta
     // deposed leader either finds the new term, or has appended before the first request of it.
     private readonly SemaphoreSlim _appending = new(1);
     private long _leadingTerm;
+    private long _begunTerm = -1;
     private long _agreedIndex;
 
     /// <summary>Term in which this member last began to lead; 0 for never. Whether it still does is another matter.</summary>
@@ -70,6 +72,7 @@ internal sealed class DurableWriteAheadLog(WriteAheadLog.Options options, HubSta
             }
 
             var index = await AppendAsync(entry, CancellationToken.None).ConfigureAwait(false);
+            Interlocked.Exchange(ref _begunTerm, entry.Term);
             Interlocked.Exchange(ref _leadingTerm, entry.Term);
             Interlocked.Exchange(ref _agreedIndex, index);
             return index;
@@ -123,8 +126,23 @@ internal sealed class DurableWriteAheadLog(WriteAheadLog.Options options, HubSta
     /// A follower hears what the leader has committed, and that can be more than the leader has told it of: a request carries part of
     /// what the follower lacks. Behind that part there may be entries of a leader before.
     /// </summary>
-    ValueTask<long> IAuditTrail.CommitAsync(long endIndex, CancellationToken token) =>
-        CommitAsync(Math.Min(endIndex, Math.Max(Interlocked.Read(ref _agreedIndex), LastCommittedEntryIndex)), token);
+    async ValueTask<long> IAuditTrail.CommitAsync(long endIndex, CancellationToken token)
+    {
+        endIndex = Math.Min(endIndex, Math.Max(Interlocked.Read(ref _agreedIndex), LastCommittedEntryIndex));
+
+        // A leader commits what others appended only together with an entry of its own: counted for itself, it can still be replaced.
+        // The library sees to that only where every request reaches the end of the log.
+        var begun = Interlocked.Read(ref _begunTerm);
+        if (begun == ((IPersistentState)this).Term && endIndex > LastCommittedEntryIndex && !await HasTermAsync(endIndex, begun, token).ConfigureAwait(false))
+        {
+            return 0;
+        }
+
+        return await CommitAsync(endIndex, token).ConfigureAwait(false);
+    }
+
+    private async ValueTask<bool> HasTermAsync(long index, long term, CancellationToken token) =>
+        await ReadAsync(new TermComparer([new([], term, null, isConfiguration: false)]), index, index, token).ConfigureAwait(false) == 1;
 
     ValueTask<TResult> IAuditTrail<IRaftLogEntry>.ReadAsync<TResult>(
         ILogEntryConsumer<IRaftLogEntry, TResult> reader, long startIndex, long endIndex, CancellationToken token) =>

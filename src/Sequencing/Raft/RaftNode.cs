@@ -158,6 +158,14 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
             throw NeedsRepairException.LogLost(_store.Progress.AppliedIndex, new(_log.LastEntryIndex));
         }
 
+        if (_members.Members is { Count: 1 } && _members.Contains(_options.Self))
+        {
+            // It leads at once, in the term it has. In the one before it may have sent a joining node entries that its own disk never
+            // got, and would give their places to others now.
+            IPersistentState state = _log;
+            await state.UpdateTermAsync(state.Term + 1, resetLastVote: true, cancellation).ConfigureAwait(false);
+        }
+
         _watch = WatchAsync();
         try
         {
