@@ -107,7 +107,7 @@ internal sealed partial class NodeEngines : IAsyncDisposable
                 store = OpenStore(settings, directory);
                 var hub = await HubEngine.OpenAsync(
                     store,
-                    new() { Self = settings.NodeId, Members = settings.HubMembers, LogDirectory = directory.RaftPath },
+                    new() { Self = settings.NodeId, Members = settings.HubMembers, LogDirectory = directory.RaftPath, Log = settings.RaftLog },
                     peers,
                     new() { MaxQueuedCommands = settings.MaxQueuedCommands },
                     time, RandomBits, loggers, cancellation);

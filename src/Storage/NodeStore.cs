@@ -116,7 +116,7 @@ public sealed class NodeStore : IDisposable
     /// </summary>
     public RaftFloor? ReadRaftFloor()
     {
-        using var pinned = ReadMeta(_database, StorageKeys.RaftFloor);
+        using var pinned = ReadLatest(ColumnFamily.Meta, StorageKeys.RaftFloor);
         if (!pinned.Found)
         {
             return null;
@@ -129,8 +129,9 @@ public sealed class NodeStore : IDisposable
     }
 
     /// <summary>
-    /// Hub: stores a new floor and makes it durable, together with everything applied so far. The caller cuts the Raft log only
-    /// after this returned. Throws <see cref="StorageException"/>; nothing may be cut then.
+    /// Hub: stores a new floor, deletes what the column family <c>raft</c> has up to it, and makes both durable, together with
+    /// everything applied so far. A Raft log elsewhere is cut only after this returned. Throws <see cref="StorageException"/>; nothing
+    /// may be cut then.
     /// </summary>
     public void SaveRaftFloor(RaftFloor floor)
     {
@@ -140,6 +141,7 @@ public sealed class NodeStore : IDisposable
         row.WritePosition(floor.Term.Value);
         var batch = new WriteBatchBuilder();
         batch.Put(_database.FamilyId(ColumnFamily.Meta), StorageKeys.RaftFloor, row.WrittenSpan);
+        RaftRows.DeleteUpTo(batch, _database.FamilyId(ColumnFamily.Raft), floor.Index);
         try
         {
             _database.Write(batch);
@@ -169,6 +171,9 @@ public sealed class NodeStore : IDisposable
     /// <summary>Writes the memtables to table files, as a test or an orderly stop may want.</summary>
     public void Flush() => _database.Flush();
 
+    /// <summary>One row of no View: as it is now.</summary>
+    internal Pinned ReadLatest(ColumnFamily family, ReadOnlySpan<byte> key) => ReadLatest(_database, family, key);
+
     internal void ThrowIfFailed()
     {
         if (_failure is { } failure)
@@ -191,7 +196,7 @@ public sealed class NodeStore : IDisposable
     private static void ClaimIdentity(Database database, DataDirectory directory, NodeId node)
     {
         NodeId? owner = null;
-        using (var pinned = ReadMeta(database, StorageKeys.Identity))
+        using (var pinned = ReadLatest(database, ColumnFamily.Meta, StorageKeys.Identity))
         {
             owner = pinned.Found ? Identity.Read(pinned.Bytes) : null;
         }
@@ -210,16 +215,16 @@ public sealed class NodeStore : IDisposable
 
     private static StoreProgress ReadProgress(Database database)
     {
-        using var pinned = ReadMeta(database, StorageKeys.Progress);
+        using var pinned = ReadLatest(database, ColumnFamily.Meta, StorageKeys.Progress);
         return pinned.Found ? StoreProgress.Read(pinned.Bytes) : StoreProgress.Empty;
     }
 
-    private static Pinned ReadMeta(Database database, ReadOnlySpan<byte> key)
+    private static Pinned ReadLatest(Database database, ColumnFamily family, ReadOnlySpan<byte> key)
     {
         var options = NativeCall.Api.rocksdb_readoptions_create();
         try
         {
-            return Pinned.Get(database, options, ColumnFamily.Meta, key);
+            return Pinned.Get(database, options, family, key);
         }
         finally
         {

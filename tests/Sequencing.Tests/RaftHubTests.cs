@@ -130,15 +130,66 @@ public sealed class RaftHubTests : IDisposable
     }
 
     [Fact]
-    public async Task A_member_whose_raft_log_ends_before_its_store_does_not_take_part()
+    public async Task A_member_whose_raft_log_in_files_ends_before_its_store_does_not_take_part()
+    {
+        var hub = await HubMembers.StartAsync(_directory, 1, Stop, log: RaftLogKind.Files);
+        var commands = new Commands(hub.LogTime);
+        await hub.CommitAsync([commands.Create("flags"), commands.Put(new(1), "a", "1")], Stop);
+        var member = hub.Members[0];
+        await hub.StopAsync(member, Stop);
+        DeleteAllButTheMembers(member);
+        await Assert.ThrowsAsync<NeedsRepairException>(() => hub.RestartAsync(member, Stop));
+        await hub.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task A_member_that_cannot_tell_whether_its_raft_log_is_whole_does_not_take_part()
     {
         var hub = await HubMembers.StartAsync(_directory, 1, Stop);
         var commands = new Commands(hub.LogTime);
         await hub.CommitAsync([commands.Create("flags"), commands.Put(new(1), "a", "1")], Stop);
         var member = hub.Members[0];
         await hub.StopAsync(member, Stop);
+        DeleteAllButTheMembers(member);
+        Assert.Equal(StorageFault.Corrupt, (await Assert.ThrowsAsync<StorageException>(() => hub.RestartAsync(member, Stop))).Fault);
+        await hub.DisposeAsync();
+    }
 
-        // The directory is there, and says that the member has taken part: only its entries are gone.
+    [Fact]
+    public async Task A_member_whose_database_is_an_older_copy_does_not_take_part()
+    {
+        var hub = await HubMembers.StartAsync(_directory, 1, Stop);
+        var commands = new Commands(hub.LogTime);
+        await hub.CommitAsync([commands.Create("flags")], Stop);
+        var member = hub.Members[0];
+        await hub.StopAsync(member, Stop);
+        var database = Path.Combine(member.Path, "db");
+        FileTree.Copy(database, _directory.Sub("older"));
+        await hub.RestartAsync(member, Stop);
+        await hub.CommitAsync([commands.Put(new(1), "a", "1")], Stop);
+        await hub.StopAsync(member, Stop);
+        Directory.Delete(database, recursive: true);
+        Directory.Move(_directory.Sub("older"), database);
+        Assert.Equal(StorageFault.Corrupt, (await Assert.ThrowsAsync<StorageException>(() => hub.RestartAsync(member, Stop))).Fault);
+        await hub.DisposeAsync();
+    }
+
+    [Theory]
+    [InlineData(RaftLogKind.Database, RaftLogKind.Files)]
+    [InlineData(RaftLogKind.Files, RaftLogKind.Database)]
+    public async Task A_log_that_is_kept_elsewhere_is_refused(RaftLogKind has, RaftLogKind told)
+    {
+        await using (var hub = await HubMembers.StartAsync(_directory, 1, Stop, log: has))
+        {
+            await hub.CommitAsync([new Commands(hub.LogTime).Create("flags")], Stop);
+        }
+
+        var e = await Assert.ThrowsAsync<StorageException>(() => HubMembers.StartAsync(_directory, 1, Stop, log: told));
+        Assert.Equal(StorageFault.Foreign, e.Fault);
+    }
+
+    private static void DeleteAllButTheMembers(HubMembers.Member member)
+    {
         foreach (var part in new DirectoryInfo(Path.Combine(member.Path, "raft")).EnumerateFileSystemInfos().Where(part => part.Name != "members"))
         {
             if (part is DirectoryInfo directory)
@@ -150,9 +201,6 @@ public sealed class RaftHubTests : IDisposable
                 part.Delete();
             }
         }
-
-        await Assert.ThrowsAsync<NeedsRepairException>(() => hub.RestartAsync(member, Stop));
-        await hub.DisposeAsync();
     }
 
     [Fact]
@@ -205,10 +253,12 @@ public sealed class RaftHubTests : IDisposable
         Assert.Equal(MemberStanding.Member, await Judge(0).WaitAsync(TimeSpan.FromSeconds(5), Stop));
     }
 
-    [Fact]
-    public async Task A_flipped_byte_in_the_raft_log_is_refused_and_nothing_of_it_is_applied()
+    [Theory]
+    [InlineData(RaftLogKind.Database, "db", "*.log")]
+    [InlineData(RaftLogKind.Files, "raft/data", "*")]
+    public async Task A_flipped_byte_in_the_raft_log_is_refused_and_nothing_of_it_is_applied(RaftLogKind kind, string directory, string files)
     {
-        var hub = await HubMembers.StartAsync(_directory, 1, Stop);
+        var hub = await HubMembers.StartAsync(_directory, 1, Stop, log: kind);
         var commands = new Commands(hub.LogTime);
         await hub.CommitAsync([commands.Create("flags")], Stop);
         for (var i = 0; i < 20; i++)
@@ -218,7 +268,7 @@ public sealed class RaftHubTests : IDisposable
 
         var member = hub.Members[0];
         await hub.StopAsync(member, Stop);
-        var file = Directory.GetFiles(Path.Combine(member.Path, "raft", "data")).Single();
+        var file = Directory.GetFiles(Path.Combine(member.Path, directory), files).MaxBy(file => new FileInfo(file).Length)!;
         var bytes = await File.ReadAllBytesAsync(file, Stop);
         var at = bytes.AsSpan().IndexOf("k19"u8);
         Assert.True(at > 0);

@@ -12,13 +12,16 @@ public sealed class RoleTests : IDisposable
 
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
 
-    [Fact]
-    public async Task A_member_whose_change_of_role_failed_says_that_it_cannot_go_on()
+    [Theory]
+    [InlineData(RaftLogKind.Database, "db", "*.log")]
+    [InlineData(RaftLogKind.Database, "raft", "mark")]
+    [InlineData(RaftLogKind.Files, "raft", "state")]
+    public async Task A_member_whose_change_of_role_failed_says_that_it_cannot_go_on(RaftLogKind kind, string directory, string file)
     {
-        await using var hub = await HubMembers.StartAsync(_directory, 3, Stop);
+        await using var hub = await HubMembers.StartAsync(_directory, 3, Stop, log: kind);
         var leader = hub.Leader!;
         var member = hub.Members.First(member => member != leader);
-        FailingDisk.RefuseWrites(Path.Combine(member.Path, "raft", "state"));
+        FailingDisk.RefuseWrites(Directory.GetFiles(Path.Combine(member.Path, directory), file).Max()!);
         await hub.StopAsync(leader, Stop);
 
         // Without it there is no majority for the third, so its turn comes whoever begins.

@@ -219,4 +219,59 @@ public sealed class FormatTests
             }
         }
     }
+
+    [Theory]
+    [InlineData("raft-log-entry", 1, false)]
+    [InlineData("raft-log-entry-of-the-library", null, false)]
+    [InlineData("raft-log-entry-with-members", null, true)]
+    public void The_bytes_of_an_entry_of_the_raft_log_are_those_of_the_golden_file(string file, int? command, bool isConfiguration)
+    {
+        var entry = new RaftLogEntry(new(0x0102030405060708), new(0x1112131415161718), command, isConfiguration, "payload"u8.ToArray());
+        var golden = Golden.Check(file, Write(writer => RaftRows.Write(writer, entry)));
+        var read = RaftRows.Read(entry.Index, golden);
+        Assert.Equal((entry.Index, entry.Term, entry.CommandId, entry.IsConfiguration), (read.Index, read.Term, read.CommandId, read.IsConfiguration));
+        Assert.Equal("payload"u8, read.Payload.Span);
+        Assert.Equal(StorageFault.Corrupt, Assert.Throws<StorageException>(() => RaftRows.Read(new(7), golden)).Fault);
+        AssertEachChangeIsNoticed(golden, bytes => RaftRows.Read(entry.Index, bytes));
+    }
+
+    [Fact]
+    public void The_bytes_of_the_votes_are_those_of_the_golden_file()
+    {
+        var votes = new RaftVotes(new(0x0102030405060708), "candidate"u8.ToArray());
+        var golden = Golden.Check("raft-votes", Write(writer => RaftRows.WriteVotes(writer, 5, votes)));
+        var (number, read) = RaftRows.ReadVotes(golden);
+        Assert.Equal((5, votes.Term), (number, read.Term));
+        Assert.Equal("candidate"u8, read.Candidate!.Value.Span);
+        Assert.Null(RaftRows.ReadVotes(Write(writer => RaftRows.WriteVotes(writer, 6, RaftVotes.None))).Votes.Candidate);
+        AssertEachChangeIsNoticed(golden, bytes => RaftRows.ReadVotes(bytes));
+    }
+
+    [Fact]
+    public void The_bytes_of_the_mark_of_what_was_durable_are_those_of_the_golden_file()
+    {
+        var bytes = new byte[DurableMark.Bytes];
+        DurableMark.Write(bytes, new(new(0x0102030405060708), new(0x1112131415161718)), 0x2122232425262728);
+        var golden = Golden.Check("raft-mark", bytes);
+        Assert.Equal((new RaftFloor(new(0x0102030405060708), new(0x1112131415161718)), 0x2122232425262728), DurableMark.Parse(golden));
+        AssertEachChangeIsNoticed(golden, changed => DurableMark.Parse(changed));
+    }
+
+    /// <summary>Each bit flipped, and each end cut off.</summary>
+    private static void AssertEachChangeIsNoticed(byte[] golden, Action<byte[]> read)
+    {
+        for (var bit = 0; bit < golden.Length * 8; bit++)
+        {
+            var changed = golden.ToArray();
+            changed[bit / 8] ^= (byte)(1 << (bit % 8));
+            AssertRefused(changed);
+        }
+
+        for (var length = 0; length < golden.Length; length++)
+        {
+            AssertRefused(golden[..length]);
+        }
+
+        void AssertRefused(byte[] bytes) => Assert.True(Xunit.Record.Exception(() => read(bytes)) is StorageException or MalformedDataException);
+    }
 }

@@ -13,7 +13,9 @@ public sealed class HubMembers : IAsyncDisposable
     private readonly List<HubMember> _addresses = [];
     private readonly SequencerOptions _options;
 
-    private HubMembers(SequencerOptions options) => _options = options;
+    private readonly RaftLogKind _log;
+
+    private HubMembers(SequencerOptions options, RaftLogKind log) => (_options, _log) = (options, log);
 
     /// <summary>One member; engine and store are null while it is stopped.</summary>
     public sealed class Member(NodeId node, string path)
@@ -34,29 +36,38 @@ public sealed class HubMembers : IAsyncDisposable
     public LogTime LogTime => new(TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds());
 
     /// <summary>A new hub.</summary>
-    public static Task<HubMembers> StartAsync(TempDirectory directory, int count, CancellationToken stop, SequencerOptions? options = null)
+    public static Task<HubMembers> StartAsync(
+        TempDirectory directory, int count, CancellationToken stop, SequencerOptions? options = null, RaftLogKind log = RaftLogKind.Database)
     {
         var addresses = Enumerable.Range(0, count).Select(i => new HubMember(NodeId.Parse($"hub-{i}"), new(IPAddress.Loopback, Ports.Free()))).ToList();
-        return StartAsync(addresses, addresses.ToDictionary(member => member.Node, member => directory.Sub(member.Node.Value)), stop, options);
+        return StartAsync(addresses, addresses.ToDictionary(member => member.Node, member => directory.Sub(member.Node.Value)), stop, options, log);
     }
 
     /// <summary>Those members of a hub that have a directory here; a majority of them, or there will be no leader.</summary>
     public static async Task<HubMembers> StartAsync(
-        IReadOnlyList<HubMember> addresses, IReadOnlyDictionary<NodeId, string> directories, CancellationToken stop, SequencerOptions? options = null)
+        IReadOnlyList<HubMember> addresses, IReadOnlyDictionary<NodeId, string> directories, CancellationToken stop, SequencerOptions? options = null,
+        RaftLogKind log = RaftLogKind.Database)
     {
-        var hub = new HubMembers(options ?? new());
+        var hub = new HubMembers(options ?? new(), log);
         hub._addresses.AddRange(addresses);
         foreach (var (node, path) in directories)
         {
             hub.Members.Add(new(node, path));
         }
 
-        // Together: a new hub is formed when all are there.
-        await Task.WhenAll(hub.Members.Select(member => hub.RestartAsync(member, stop)));
-
-        await Eventually.TrueAsync(
-            () => hub.Leader?.Store?.Progress.Cluster.IsNone == false, "a leader and a formed cluster", stop);
-        return hub;
+        try
+        {
+            // Together: a new hub is formed when all are there.
+            await Task.WhenAll(hub.Members.Select(member => hub.RestartAsync(member, stop)));
+            await Eventually.TrueAsync(
+                () => hub.Leader?.Store?.Progress.Cluster.IsNone == false, "a leader and a formed cluster", stop);
+            return hub;
+        }
+        catch
+        {
+            await hub.DisposeAsync();
+            throw;
+        }
     }
 
     /// <param name="configured">What the member is told of the others; by default the truth.</param>
@@ -64,7 +75,7 @@ public sealed class HubMembers : IAsyncDisposable
     {
         member.Directory = DataDirectory.Take(member.Path);
         member.Store = NodeStore.Open(member.Directory, new() { Node = member.Node });
-        var raft = new RaftNodeOptions { Self = member.Node, Members = configured ?? _addresses, LogDirectory = member.Directory.RaftPath };
+        var raft = new RaftNodeOptions { Self = member.Node, Members = configured ?? _addresses, LogDirectory = member.Directory.RaftPath, Log = _log };
         var random = new Random(member.Node.GetHashCode());
         member.Engine = await HubEngine.OpenAsync(
             member.Store, raft, new LivePeers(this, member.Node), _options, TimeProvider.System, () => (ulong)random.NextInt64(), NullLoggerFactory.Instance, stop);

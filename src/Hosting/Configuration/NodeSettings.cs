@@ -31,6 +31,9 @@ public sealed record NodeSettings
     /// <summary>Hub only: all members, this one included.</summary>
     public IReadOnlyList<HubMember> HubMembers { get; init; } = [];
 
+    /// <summary>Hub only: where the Raft log is kept; fixed for the life of a data directory.</summary>
+    public RaftLogKind RaftLog { get; init; }
+
     /// <summary>Replica only: gateways to pull from and to send writes to, in order of preference.</summary>
     public IReadOnlyList<string> Upstreams { get; init; } = [];
 

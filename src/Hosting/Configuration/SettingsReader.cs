@@ -23,7 +23,7 @@ public static class SettingsReader
     private static readonly HashSet<string> NodeKeys = new(StringComparer.OrdinalIgnoreCase)
     {
         "Role", "NodeId", "Region", "DataDirectory", "Address", "AllowInsecure", "Ports:Gateway", "Ports:Silo", "Ports:Http",
-        "Hub:Members", "Upstreams", "Membership:Directory", "Limits:BlockCacheBytes", "Limits:MaxQueuedCommands", "Limits:MaxWaiters",
+        "Hub:Members", "Hub:RaftLog", "Upstreams", "Membership:Directory", "Limits:BlockCacheBytes", "Limits:MaxQueuedCommands", "Limits:MaxWaiters",
     };
 
     private static readonly HashSet<string> ListKeys = new(StringComparer.OrdinalIgnoreCase) { "Hub:Members", "Upstreams" };
@@ -140,6 +140,7 @@ public static class SettingsReader
             Address = address,
             Ports = ports,
             HubMembers = role == NodeRole.Hub ? Members(section, node) : NotAllowed<HubMember>(section, "Hub:Members", "only hub nodes have members. Remove it."),
+            RaftLog = role == NodeRole.Hub ? RaftLog(section) : NotAllowed<RaftLogKind>(section, "Hub:RaftLog", "only hub nodes have a Raft log. Remove it.").FirstOrDefault(),
             Upstreams = role == NodeRole.Replica ? Upstreams(section) : NotAllowed<string>(section, "Upstreams", "the hub pulls from nobody. Remove it."),
             MembershipDirectory = section["Membership:Directory"],
             BlockCacheBytes = Number(section, "Limits:BlockCacheBytes", 64L << 20, 8L << 20, 1L << 40),
@@ -252,6 +253,13 @@ public static class SettingsReader
             ? [.. text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)]
             : [.. list.GetChildren().Select(child => child.Value ?? "")];
     }
+
+    private static RaftLogKind RaftLog(IConfigurationSection section) => section["Hub:RaftLog"]?.ToUpperInvariant() switch
+    {
+        null or "DATABASE" => RaftLogKind.Database,
+        "FILES" => RaftLogKind.Files,
+        _ => throw new ConfigurationException($"{SectionName}:Hub:RaftLog", section["Hub:RaftLog"], "say 'database' or 'files', or remove it."),
+    };
 
     private static bool Flag(IConfigurationSection section, string key) => section[key] switch
     {

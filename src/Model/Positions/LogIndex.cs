@@ -7,6 +7,8 @@ public readonly record struct LogIndex([property: Id(0)] long Value) : IComparab
     /// <summary>Before the first entry.</summary>
     public static readonly LogIndex None;
 
+    public LogIndex Next => new(Value + 1);
+
     /// <inheritdoc/>
     public int CompareTo(LogIndex other) => Value.CompareTo(other.Value);
 

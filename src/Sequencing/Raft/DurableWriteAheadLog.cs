@@ -25,7 +25,7 @@ namespace Quicksilver.Sequencing;
 /// </list>
 /// </summary>
 internal sealed class DurableWriteAheadLog(WriteAheadLog.Options options, HubStateMachine machine)
-    : WriteAheadLog(options, machine), IAuditTrail<IRaftLogEntry>
+    : WriteAheadLog(options, machine), IRaftLog, IAuditTrail<IRaftLogEntry>
 {
     /// <summary>Entries of one request to a follower, bytes; it carries at least one whatever its size.</summary>
     private const long MaxRequestBytes = 1024 * 1024;
@@ -37,7 +37,7 @@ internal sealed class DurableWriteAheadLog(WriteAheadLog.Options options, HubSta
     private long _begunTerm = -1;
     private long _agreedIndex;
 
-    /// <summary>Term in which this member last began to lead; 0 for never. Whether it still does is another matter.</summary>
+    /// <inheritdoc/>
     public Term LeadingTerm => new(Interlocked.Read(ref _leadingTerm));
 
     /// <summary>Checks the hashes of all entries, and only then lets them be applied.</summary>

@@ -28,10 +28,14 @@ internal sealed class HubStateMachine : IStateMachine
     /// <summary>Tells our entries from the library's own.</summary>
     public const int CommandKind = 1;
 
+    /// <summary>Members of an older version grant no vote to, and take no entries from, one of a newer.</summary>
+    public const int ProtocolVersion = 1;
+
     private readonly NodeStore _store;
     private readonly EntryApplier _applier;
     private readonly Action<AppliedEntry> _onApplied;
     private readonly RaftLogCutter _cutter;
+    private readonly Lock _cutting = new();
     private readonly TaskCompletionSource<Exception> _fault = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _opened = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile LogFloor? _floor;
@@ -50,7 +54,7 @@ internal sealed class HubStateMachine : IStateMachine
     /// <summary>Completes with the first failure of apply.</summary>
     public Task<Exception> Fault => _fault.Task;
 
-    int IStateMachine.Version => 1;
+    int IStateMachine.Version => ProtocolVersion;
 
     ISnapshot? ISnapshotManager.Snapshot => _floor;
 
@@ -61,6 +65,38 @@ internal sealed class HubStateMachine : IStateMachine
     /// hashes; what is not checked must not reach the store.
     /// </summary>
     public void Open() => _opened.TrySetResult();
+
+    /// <summary>This member cannot go on; the first failure counts.</summary>
+    public void Fail(Exception e) => _fault.TrySetResult(e);
+
+    /// <summary>
+    /// Applies an entry; returns the new floor where it is time for one. Durable in the store then: the log may be cut up to it.
+    /// </summary>
+    public RaftFloor? Apply(RaftLogEntry entry) =>
+        entry.CommandId == CommandKind ? ApplyCommand(entry.Index, entry.Term, entry.Payload.Span) : null;
+
+    /// <summary>An entry whose effects the store has; as <see cref="Apply(RaftLogEntry)"/>, without its payload.</summary>
+    /// <param name="bytes">Size of the payload.</param>
+    public RaftFloor? Pass(LogIndex index, Term term, int? commandId, int bytes) => commandId == CommandKind ? CutWhereDue(index, term, bytes) : null;
+
+    /// <summary>
+    /// The leader has cut its log up to here, and sends nothing before. Throws <see cref="NeedsRepairException"/> where the store is
+    /// behind.
+    /// </summary>
+    public void RequireReaches(RaftFloor floor)
+    {
+        if (floor.Index > _store.Progress.AppliedIndex)
+        {
+            throw NeedsRepairException.BehindLeader(_store.Progress.AppliedIndex, floor.Index);
+        }
+    }
+
+    /// <summary>Takes the floor of a leader; throws as <see cref="RequireReaches"/>.</summary>
+    public void InstallFloor(RaftFloor floor)
+    {
+        RequireReaches(floor);
+        Cut(floor);
+    }
 
     async ValueTask<long> IStateMachine.ApplyAsync(LogEntry entry, CancellationToken token)
     {
@@ -77,7 +113,7 @@ internal sealed class HubStateMachine : IStateMachine
         catch (Exception e)
         {
             // The library has no event for this, and it must never advance past an entry that was not applied.
-            _fault.TrySetResult(e);
+            Fail(e);
             throw;
         }
     }
@@ -87,12 +123,7 @@ internal sealed class HubStateMachine : IStateMachine
         var index = new LogIndex(entry.Index);
         if (entry.IsSnapshot)
         {
-            if (index > _store.Progress.AppliedIndex)
-            {
-                throw NeedsRepairException.BehindLeader(_store.Progress.AppliedIndex, index);
-            }
-
-            Cut(new(index, new(entry.Term)));
+            InstallFloor(new(index, new(entry.Term)));
             return;
         }
 
@@ -108,42 +139,57 @@ internal sealed class HubStateMachine : IStateMachine
 
         if (payload.IsSingleSegment)
         {
-            ApplyPayload(index, payload.FirstSpan);
-        }
-        else
-        {
-            // The entry straddles two chunks of the log.
-            var rented = ArrayPool<byte>.Shared.Rent(checked((int)payload.Length));
-            try
-            {
-                payload.CopyTo(rented);
-                ApplyPayload(index, rented.AsSpan(0, (int)payload.Length));
-            }
-            finally
-            {
-                ArrayPool<byte>.Shared.Return(rented);
-            }
+            ApplyCommand(index, new(entry.Term), payload.FirstSpan);
+            return;
         }
 
-        if (_cutter.OnApplied(new(index, new(entry.Term)), payload.Length) is { } floor)
+        // The entry straddles two chunks of the log.
+        var rented = ArrayPool<byte>.Shared.Rent(checked((int)payload.Length));
+        try
         {
-            Cut(floor);
+            payload.CopyTo(rented);
+            ApplyCommand(index, new(entry.Term), rented.AsSpan(0, (int)payload.Length));
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(rented);
         }
     }
 
-    private void ApplyPayload(LogIndex index, ReadOnlySpan<byte> payload)
+    private RaftFloor? ApplyCommand(LogIndex index, Term term, ReadOnlySpan<byte> payload)
     {
         if (_applier.Apply(index, payload) is { } applied)
         {
             _onApplied(applied);
         }
+
+        return CutWhereDue(index, term, payload.Length);
     }
 
-    /// <summary>Order matters: durable in the store first, then the library may delete.</summary>
+    private RaftFloor? CutWhereDue(LogIndex index, Term term, long bytes)
+    {
+        var floor = _cutter.OnApplied(new(index, term), bytes);
+        if (floor is { } cut)
+        {
+            Cut(cut);
+        }
+
+        return floor;
+    }
+
+    /// <summary>Order matters: durable in the store first, then the library may delete. The floor never falls.</summary>
     private void Cut(RaftFloor floor)
     {
-        _store.SaveRaftFloor(floor);
-        _floor = new(floor);
+        lock (_cutting)
+        {
+            if (_floor is { } current && floor.Index.Value <= current.Index)
+            {
+                return;
+            }
+
+            _store.SaveRaftFloor(floor);
+            _floor = new(floor);
+        }
     }
 }
 

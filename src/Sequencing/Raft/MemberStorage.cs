@@ -95,6 +95,7 @@ internal sealed class MemberStorage : IClusterConfigurationStorage<EndPoint>
         }
 
         File.Move(partial, _path, overwrite: true);
+        DirectorySync.Flush(Path.GetDirectoryName(_path)!);
         _state = state;
     }
 

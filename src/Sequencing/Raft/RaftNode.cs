@@ -13,6 +13,16 @@ namespace Quicksilver.Sequencing;
 /// <summary>A member of the hub: its name and the endpoint of its Raft port, which stays the same over restarts.</summary>
 public sealed record HubMember(NodeId Node, IPEndPoint Endpoint);
 
+/// <summary>Where a member keeps its Raft log.</summary>
+public enum RaftLogKind
+{
+    /// <summary>In its database: one flush of the device for what is appended and what is applied.</summary>
+    Database = 0,
+
+    /// <summary>In files of the consensus library, made durable. Slower; what the other kind is compared with.</summary>
+    Files = 1,
+}
+
 /// <summary>What a Raft member needs to start.</summary>
 public sealed record RaftNodeOptions
 {
@@ -33,7 +43,10 @@ public sealed record RaftNodeOptions
     /// </summary>
     public TimeSpan ElectionTimeout { get; init; } = TimeSpan.FromMilliseconds(500);
 
-    /// <summary>Size of one file of the log, bytes, a power of two; fixed for the life of a log. Default 16 MiB.</summary>
+    /// <summary>Where the log is. Fixed for the life of a log.</summary>
+    public RaftLogKind Log { get; init; } = RaftLogKind.Database;
+
+    /// <summary>Size of one file of the log, where it is in files: bytes, a power of two; fixed for the life of a log. Default 16 MiB.</summary>
     public int ChunkBytes { get; init; } = 16 << 20;
 }
 
@@ -63,7 +76,7 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly HubStateMachine _machine;
-    private readonly DurableWriteAheadLog _log;
+    private readonly IRaftLog _log;
     private readonly RaftCluster _cluster;
     private readonly TaskCompletionSource<Exception> _fault = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly CancellationTokenSource _faulted = new();
@@ -83,18 +96,7 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
         _time = time;
         _logger = loggers.CreateLogger<RaftNode>();
         _machine = new(store, applier, logOptions, onApplied);
-        Directory.CreateDirectory(options.LogDirectory);
-        _log = new(
-            new WriteAheadLog.Options
-            {
-                Location = options.LogDirectory,
-                ChunkSize = options.ChunkBytes,
-                HashAlgorithm = WriteAheadLog.IntegrityHashAlgorithm.XxHash3,
-
-                // Shared memory would turn a full or lost disk into silence or a crash of the process.
-                MemoryManagement = WriteAheadLog.MemoryManagementStrategy.PrivateMemory,
-            },
-            _machine);
+        _log = OpenLog(options, store, _machine);
         _cluster = new(Configuration(options, members, loggers)) { AuditTrail = _log };
         _cluster.LeaderChanged += (_, leader) => LogLeaderChanged(members.NameOf(leader?.EndPoint)?.Value ?? "none", _cluster.Term);
     }
@@ -119,6 +121,47 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
                 // A failed change of role left the library in no role at all.
                 return new(canceled: true);
             }
+        }
+    }
+
+    private static IRaftLog OpenLog(RaftNodeOptions options, NodeStore store, HubStateMachine machine)
+    {
+        // What each kind makes first, and the other never.
+        var isThere = (Database: RaftLogStore.IsIn(options.LogDirectory), Files: File.Exists(Path.Combine(options.LogDirectory, "checkpoint")));
+        if (options.Log == RaftLogKind.Database ? isThere.Files : isThere.Database)
+        {
+            throw new StorageException(
+                StorageFault.Foreign,
+                $"The Raft log in '{options.LogDirectory}' is kept in {(isThere.Files ? "files" : "the database")}; this node is told to keep it in {(isThere.Files ? "the database" : "files")}. Correct Quicksilver:Hub:RaftLog, or repair this member, which gives it a new log.");
+        }
+
+        Directory.CreateDirectory(options.LogDirectory);
+        if (options.Log == RaftLogKind.Files)
+        {
+            return new DurableWriteAheadLog(
+                new()
+                {
+                    Location = options.LogDirectory,
+                    ChunkSize = options.ChunkBytes,
+                    HashAlgorithm = WriteAheadLog.IntegrityHashAlgorithm.XxHash3,
+
+                    // Shared memory would turn a full or lost disk into silence or a crash of the process.
+                    MemoryManagement = WriteAheadLog.MemoryManagementStrategy.PrivateMemory,
+                },
+                machine);
+        }
+
+        var log = new RaftLog(
+            new() { Location = Path.Combine(options.LogDirectory, "library") }, RaftLogStore.Open(store, options.LogDirectory), store, machine);
+        try
+        {
+            log.Load();
+            return log;
+        }
+        catch
+        {
+            log.Dispose();
+            throw;
         }
     }
 
@@ -162,8 +205,7 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
         {
             // It leads at once, in the term it has. In the one before it may have sent a joining node entries that its own disk never
             // got, and would give their places to others now.
-            IPersistentState state = _log;
-            await state.UpdateTermAsync(state.Term + 1, resetLastVote: true, cancellation).ConfigureAwait(false);
+            await _log.UpdateTermAsync(_log.Term + 1, resetLastVote: true, cancellation).ConfigureAwait(false);
         }
 
         _watch = WatchAsync();

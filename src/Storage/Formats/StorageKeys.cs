@@ -16,6 +16,8 @@ internal static class StorageKeys
 
     public static ReadOnlySpan<byte> RaftFloor => "F"u8;
 
+    public static ReadOnlySpan<byte> RaftVotes => "V"u8;
+
     public static void WriteData(Span<byte> destination, KeyspaceId keyspace, ReadOnlySpan<byte> key)
     {
         BinaryPrimitives.WriteUInt32BigEndian(destination, keyspace.Value);

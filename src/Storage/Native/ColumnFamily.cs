@@ -20,4 +20,7 @@ internal enum ColumnFamily
 
     /// <summary>Time, keyspace, key, revision: what expires when. Valid only while the revision is the key's.</summary>
     Expiry = 5,
+
+    /// <summary>Hub: index -> entry of the Raft log.</summary>
+    Raft = 6,
 }

@@ -5,12 +5,12 @@ using RocksDbSharp;
 namespace Quicksilver.Storage.Native;
 
 /// <summary>
-/// One RocksDB database with the column families of a node. Reads may come from any thread; writes from one at a time.
+/// One RocksDB database with the column families of a node. Reads and writes may come from any thread; who writes the same rows sees to the order.
 /// Reference-counted: it closes when its owner and every View let go, because closing it under a reader would crash.
 /// </summary>
 internal sealed class Database
 {
-    private static readonly string[] Names = ["default", "meta", "data", "log", "keyspaceLog", "expiry"];
+    private static readonly string[] Names = ["default", "meta", "data", "log", "keyspaceLog", "expiry", "raft"];
 
     private readonly IntPtr _handle;
     private readonly IntPtr[] _families;
@@ -56,8 +56,8 @@ internal sealed class Database
         api.rocksdb_options_set_info_log_level(options, 2);
         api.rocksdb_options_set_max_total_wal_size(options, 256UL << 20);
 
-        // A prefix of what was written is enough: the position is in the same batch as the data, so whatever the log lost is
-        // fetched or applied again. A hub member checks on top that the Raft log still reaches back that far.
+        // A prefix of what was written: the position is in the same batch as the data, so a replica fetches what is missing. A hub
+        // member's Raft log is in the same sequence, and DurableMark says whether it is too short: a torn last write or a loss.
         api.rocksdb_options_set_wal_recovery_mode(options, Recovery.PointInTime);
 
         var familyOptions = new IntPtr[Names.Length];
@@ -89,10 +89,12 @@ internal sealed class Database
         api.rocksdb_block_based_options_set_block_cache(table, cache);
         api.rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 0);
         api.rocksdb_block_based_options_set_block_size(table, (UIntPtr)(16 << 10));
-        api.rocksdb_options_set_compression(options, Compression.Zstd);
+
+        // Entries of the Raft log are deleted soon after they reach a table file, if they ever do.
+        api.rocksdb_options_set_compression(options, family == ColumnFamily.Raft ? Compression.No : Compression.Zstd);
 
         // A small memtable keeps the skip list of `data` inside the processor's cache: measured a fifth of the write rate.
-        api.rocksdb_options_set_write_buffer_size(options, (UIntPtr)(family == ColumnFamily.Log ? 32 << 20 : 8 << 20));
+        api.rocksdb_options_set_write_buffer_size(options, (UIntPtr)(family is ColumnFamily.Log or ColumnFamily.Raft ? 32 << 20 : 8 << 20));
         api.rocksdb_options_set_max_write_buffer_number(options, 4);
         if (family == ColumnFamily.Data)
         {

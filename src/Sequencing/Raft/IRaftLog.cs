@@ -1,0 +1,11 @@
+using DotNext.Net.Cluster.Consensus.Raft;
+using Quicksilver.Model;
+
+namespace Quicksilver.Sequencing;
+
+/// <summary>A Raft log that keeps its word: what it has acknowledged is on disk, and a leader appends in the term of its own leadership.</summary>
+internal interface IRaftLog : IPersistentState, IAsyncDisposable
+{
+    /// <summary>Term in which this member last began to lead; 0 for never. Whether it still does is another matter.</summary>
+    Term LeadingTerm { get; }
+}

@@ -1,0 +1,180 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using Quicksilver.Client;
+using Quicksilver.Model;
+using Quicksilver.Storage;
+using Quicksilver.Testing;
+using Quicksilver.Testing.Checkers;
+
+namespace Quicksilver.Cluster.Tests;
+
+/// <summary>
+/// Goal: whatever happens to the leader, clients see one copy of each key, and the logs have everything they were told, once. Method:
+/// many clients on few keys over all hub nodes; leaders are killed, paused and restarted meanwhile; the history and the logs are checked.
+/// </summary>
+[Collection(Alone.Name)]
+public sealed class HistoryTests
+{
+    private const int Clients = 32;
+    private const int Keys = 10;
+    private static readonly TimeSpan PauseOfLeader = TimeSpan.FromSeconds(3);
+
+    private static CancellationToken Stop => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public Task Thirty_thousand_operations_under_faults_are_linearizable() => RunAsync(30_000, rounds: 4);
+
+    [Fact(Explicit = true)]
+    public Task A_million_operations_under_faults_are_linearizable() => RunAsync(1_000_000, rounds: 40);
+
+    private static async Task RunAsync(int operations, int rounds)
+    {
+        await using var cluster = await ProcessCluster.StartAsync(Stop, regions: []);
+        await using var setUp = cluster.Connect(TimeSpan.FromSeconds(60));
+        await setUp.Catalog.CreateAsync("history", cancellation: Stop);
+        var history = new ConcurrentQueue<Operation>();
+        var acknowledged = new ConcurrentQueue<AcknowledgedWrite>();
+        using var enough = new CancellationTokenSource();
+        using var end = new CancellationTokenSource();
+        var supervisors = cluster.Nodes.Hubs.Select(hub => cluster.SuperviseAsync(hub, end.Token)).ToList();
+        var links = cluster.Nodes.Hubs.Select(hub => cluster.Connect(TimeSpan.FromSeconds(8), [hub, .. cluster.Nodes.Hubs.Where(other => other != hub)])).ToList();
+        try
+        {
+            var clients = Enumerable.Range(0, Clients)
+                .Select(client => Task.Run(() => AskAsync(links[client % links.Count], client, new Random(client), history, acknowledged, enough.Token), Stop)).ToList();
+            for (var round = 0; round < rounds; round++)
+            {
+                await ProgressAsync(history, (int)((long)operations * (round + 1) / (rounds + 1)), clients);
+                await StrikeAsync(cluster, kills: round % 2 == 0);
+            }
+
+            await ProgressAsync(history, operations, clients);
+            await enough.CancelAsync();
+            await Task.WhenAll(clients);
+        }
+        finally
+        {
+            await end.CancelAsync();
+            await Task.WhenAll(supervisors);
+            foreach (var link in links)
+            {
+                await link.DisposeAsync();
+            }
+        }
+
+        await cluster.ReadyAsync(Stop);
+        await cluster.EqualAsync(Stop);
+        await CheckAsync(cluster, [.. history], [.. acknowledged]);
+    }
+
+    private static async Task CheckAsync(ProcessCluster cluster, List<Operation> history, List<AcknowledgedWrite> acknowledged)
+    {
+        var verdicts = Linearizability.Check(history);
+        Assert.All(verdicts, verdict => Assert.Equal(Verdict.Linearizable, verdict.Verdict));
+
+        var logs = new Dictionary<string, IReadOnlyList<LoggedWrite>>();
+        foreach (var hub in cluster.Nodes.Hubs)
+        {
+            await cluster.Nodes.StopAsync(hub, Stop);
+            using var data = DataDirectory.Take(cluster.Nodes.DataOf(hub));
+            using var store = NodeStore.Open(data, new() { Node = NodeId.Parse(hub) });
+            using var view = store.AcquireView();
+            logs.Add(hub, LogChecks.Read(view));
+        }
+
+        var (first, log) = logs.First();
+        var wrong = new List<string>();
+        foreach (var (node, other) in logs)
+        {
+            wrong.AddRange(LogChecks.Dense(node, other));
+            wrong.AddRange(LogChecks.Agree(first, log, node, other));
+        }
+
+        wrong.AddRange(LogChecks.Once(log));
+        wrong.AddRange(LogChecks.Durable(log, acknowledged));
+        Assert.Empty(wrong);
+        var unknown = history.Count(operation => operation.Result == OperationResult.Unknown);
+        TestContext.Current.TestOutputHelper?.WriteLine(
+            $"{history.Count} operations, {unknown} unknown, {acknowledged.Count} acknowledged writes, {verdicts.Sum(verdict => verdict.Steps)} steps of the checker");
+    }
+
+    private static Task ProgressAsync(ConcurrentQueue<Operation> history, int count, List<Task> clients) => Eventually.TrueAsync(
+        async () =>
+        {
+            if (clients.Find(client => client.IsCompleted) is { } ended)
+            {
+                await ended;
+            }
+
+            return history.Count >= count;
+        },
+        $"{count} operations", Stop, TimeSpan.FromSeconds(60 + (count / 200)));
+
+    /// <summary>A leader dies, or stands still for longer than it takes the others to elect another.</summary>
+    private static async Task StrikeAsync(ProcessCluster cluster, bool kills)
+    {
+        var leader = await cluster.LeaderAsync(Stop);
+        if (kills)
+        {
+            await cluster.Nodes.KillAsync(leader, Stop);
+            return;
+        }
+
+        cluster.Nodes.Pause(leader);
+        var paused = TimeProvider.System.GetTimestamp();
+        await Eventually.TrueAsync(() => TimeProvider.System.GetElapsedTime(paused) > PauseOfLeader, "the pause", Stop);
+        cluster.Nodes.Resume(leader);
+    }
+
+    private static async Task AskAsync(
+        QuicksilverClient link, int client, Random random, ConcurrentQueue<Operation> history, ConcurrentQueue<AcknowledgedWrite> acknowledged, CancellationToken enough)
+    {
+        var keyspace = link.Keyspace("history");
+        var known = new Revision[Keys];
+        for (var i = 0; !enough.IsCancellationRequested; i++)
+        {
+            var number = random.Next(Keys);
+            var key = $"k{number}";
+            var value = string.Create(CultureInfo.InvariantCulture, $"{client}/{i}");
+            var kind = random.Next(10) switch { < 4 => OperationKind.Get, < 7 => OperationKind.Put, < 9 => OperationKind.PutIf, _ => OperationKind.Delete };
+            var asked = new Operation(
+                client, key, kind, kind is OperationKind.Put or OperationKind.PutIf ? value : null, known[number], OperationResult.Unknown, null, default,
+                TimeProvider.System.GetTimestamp(), 0);
+            try
+            {
+                if (kind == OperationKind.Get)
+                {
+                    var entry = await keyspace.GetAsync(key, ReadOptions.Linearizable, CancellationToken.None);
+                    known[number] = entry?.Revision ?? default;
+                    asked = asked with { Result = OperationResult.Done, Value = entry?.Text, Revision = known[number] };
+                }
+                else
+                {
+                    var result = kind == OperationKind.Delete
+                        ? await keyspace.DeleteAsync(key, cancellation: CancellationToken.None)
+                        : await keyspace.PutAsync(key, value, kind == OperationKind.PutIf ? new() { IfRevision = known[number] } : null, CancellationToken.None);
+                    known[number] = kind == OperationKind.Delete ? default : result.Revision;
+                    asked = asked with
+                    {
+                        Result = result.Status == CommitStatus.Committed ? OperationResult.Done : OperationResult.Refused, Revision = result.Revision,
+                    };
+                    if (result.Status == CommitStatus.Committed)
+                    {
+                        acknowledged.Enqueue(new(result.OperationId, result.Revision));
+                    }
+                }
+            }
+            catch (QuicksilverException e) when (e.Outcome == WriteOutcome.NotCommitted)
+            {
+                // It certainly did not happen: as if it had not been asked.
+                continue;
+            }
+            catch (QuicksilverException)
+            {
+                // Unknown, or a read without an answer.
+            }
+
+            history.Enqueue(asked with { Returned = TimeProvider.System.GetTimestamp() });
+        }
+    }
+}
