@@ -15,6 +15,7 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
     private readonly ILink _link;
     private readonly ConcurrentDictionary<KeyspaceName, KeyspaceClient> _keyspaces = new();
     private readonly ConcurrentDictionary<(uint Keyspace, LinkSession Session), CommitMerger> _mergers = new();
+    private readonly bool _mergesCommits;
 
     /// <summary>Makes a client and starts its link. Does not wait for the cluster.</summary>
     public QuicksilverClient(QuicksilverClientOptions options, TimeProvider time, ILoggerFactory loggers)
@@ -26,6 +27,7 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
     internal QuicksilverClient(ILink link, QuicksilverClientOptions options, TimeProvider time)
     {
         _link = link;
+        _mergesCommits = options.MergeCommits;
         Caller = new(link, options, time);
         SessionState = new(time);
         Catalog = new CatalogClient(this);
@@ -123,6 +125,11 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
 
     private async Task<MergedOutcomes> SendAsync(LinkSession session, Route route, CancellationToken cancellation)
     {
+        if (!_mergesCommits)
+        {
+            return await new CommitMerger(request => SendOnceAsync(session, route, request)).CommitAsync([route.Command], cancellation).ConfigureAwait(false);
+        }
+
         var merger = _mergers.GetOrAdd((route.Merger, session), key =>
         {
             // Mergers of lost sessions go with the first of a new one.
@@ -131,10 +138,13 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
                 _mergers.TryRemove(old, out _);
             }
 
-            return new(request => route.Call(session.Grains)(request, CancellationToken.None).AsTask().WaitAsync(session.Lost));
+            return new(request => SendOnceAsync(session, route, request));
         });
         return await merger.CommitAsync([route.Command], cancellation).ConfigureAwait(false);
     }
+
+    private static Task<CommitManyAnswer> SendOnceAsync(LinkSession session, Route route, CommitManyRequest request) =>
+        route.Call(session.Grains)(request, CancellationToken.None).AsTask().WaitAsync(session.Lost);
 
     private async ValueTask<OperationId> NewOperationIdAsync(Deadline deadline, CancellationToken cancellation)
     {

@@ -1,0 +1,117 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+using Etcdserverpb;
+using Google.Protobuf;
+using Grpc.Core;
+using Grpc.Net.Client;
+using Quicksilver.Load;
+
+namespace Quicksilver.Peers;
+
+/// <summary>Three members of etcd on loopback, as they come: every write is synced by a majority. Asked through their leader.</summary>
+internal sealed class EtcdPeer : IPeer
+{
+    private readonly List<Process> _servers = [];
+    private GrpcChannel? _channel;
+    private KV.KVClient? _client;
+
+    public IReadOnlyList<string> Ways { get; } = ["leader"];
+
+    public async Task StartAsync(string directory, CancellationToken stop)
+    {
+        var ports = FreePorts(6);
+        var cluster = string.Join(',', Enumerable.Range(0, 3).Select(i => $"e{i}=http://127.0.0.1:{ports[i]}"));
+        for (var i = 0; i < 3; i++)
+        {
+            var start = new ProcessStartInfo("etcd",
+            [
+                "--name", $"e{i}", "--data-dir", Path.Combine(directory, $"e{i}"), "--log-level", "error", "--quota-backend-bytes", "4294967296",
+                "--listen-peer-urls", $"http://127.0.0.1:{ports[i]}", "--initial-advertise-peer-urls", $"http://127.0.0.1:{ports[i]}",
+                "--listen-client-urls", $"http://127.0.0.1:{ports[3 + i]}", "--advertise-client-urls", $"http://127.0.0.1:{ports[3 + i]}",
+                "--initial-cluster", cluster, "--initial-cluster-state", "new",
+            ])
+            {
+                RedirectStandardError = true,
+                RedirectStandardOutput = true,
+            };
+            var server = Process.Start(start)!;
+            _ = server.StandardError.ReadToEndAsync(CancellationToken.None);
+            _ = server.StandardOutput.ReadToEndAsync(CancellationToken.None);
+            _servers.Add(server);
+        }
+
+        _channel = await LeaderAsync([.. ports.Skip(3)], stop);
+        _client = new(_channel);
+    }
+
+    private static async Task<GrpcChannel> LeaderAsync(IReadOnlyList<int> ports, CancellationToken stop)
+    {
+        for (var tries = 0; ; tries++)
+        {
+            foreach (var port in ports)
+            {
+                var channel = GrpcChannel.ForAddress($"http://127.0.0.1:{port}", new()
+                {
+                    HttpHandler = new SocketsHttpHandler { EnableMultipleHttp2Connections = true },
+                });
+                try
+                {
+                    var status = await new Maintenance.MaintenanceClient(channel).StatusAsync(new(), cancellationToken: stop);
+                    if (status.Leader == status.Header.MemberId)
+                    {
+                        return channel;
+                    }
+                }
+                catch (RpcException) when (tries < 200)
+                {
+                    // Not there yet.
+                }
+
+                channel.Dispose();
+            }
+
+            await Task.Delay(100, stop);
+        }
+    }
+
+    public Operation Put(string way) => async (random, _) =>
+    {
+        await _client!.PutAsync(new() { Key = ByteString.CopyFrom(Sizes.Key(random)), Value = ByteString.CopyFrom(Sizes.Value(random)) });
+        return "put";
+    };
+
+    public Operation Transaction(string way) => async (random, _) =>
+    {
+        var request = new TxnRequest();
+        foreach (var key in Sizes.DistinctKeys(random))
+        {
+            request.Success.Add(new RequestOp { RequestPut = new() { Key = ByteString.CopyFrom(key), Value = ByteString.CopyFrom(Sizes.Value(random)) } });
+        }
+
+        var answer = await _client!.TxnAsync(request);
+        return answer.Succeeded ? "transaction" : throw new InvalidOperationException("etcd refused a transaction without conditions.");
+    };
+
+    public long LargestResidentBytes() => _servers.Max(server => Sizes.ResidentBytes(server.Id));
+
+    private static List<int> FreePorts(int count)
+    {
+        var listeners = Enumerable.Range(0, count).Select(_ => new TcpListener(IPAddress.Loopback, 0)).ToList();
+        listeners.ForEach(listener => listener.Start());
+        var ports = listeners.ConvertAll(listener => ((IPEndPoint)listener.LocalEndpoint).Port);
+        listeners.ForEach(listener => listener.Dispose());
+        return ports;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        _channel?.Dispose();
+        foreach (var server in _servers)
+        {
+            server.Kill();
+            await server.WaitForExitAsync();
+            server.Dispose();
+        }
+    }
+}

@@ -1,0 +1,56 @@
+using System.CommandLine;
+using Quicksilver.Load;
+using Quicksilver.Peers;
+
+var rounds = new Option<int>("--rounds") { Description = "How often each peer is started and measured, in turn.", DefaultValueFactory = _ => 3 };
+var seconds = new Option<double>("--seconds") { Description = "Measured time of each cell.", DefaultValueFactory = _ => 4 };
+var warmup = new Option<double>("--warmup") { Description = "Time before, not measured.", DefaultValueFactory = _ => 2 };
+var data = new Option<string>("--data") { Description = "Directory for the data of all servers; one below it is made and deleted.", DefaultValueFactory = _ => Path.GetTempPath() };
+var only = new Option<string?>("--only") { Description = "etcd or quicksilver: measures one of them, and prints no ratios." };
+var root = new RootCommand("Measures etcd and Quicksilver, three members each, in turn on one machine, with the load in this process.") { rounds, seconds, warmup, data, only };
+root.SetAction(async (parsed, stop) =>
+{
+    var peers = new (string Name, Func<IPeer> Make)[] { ("etcd", () => new EtcdPeer()), ("quicksilver", () => new QuicksilverPeer(TimeProvider.System)) }
+        .Where(peer => parsed.GetValue(only) is not { } name || name == peer.Name).ToList();
+    var results = new List<Measured>();
+    for (var round = 1; round <= parsed.GetValue(rounds); round++)
+    {
+        foreach (var (name, make) in peers)
+        {
+            var directory = Path.Combine(parsed.GetRequiredValue(data), $"quicksilver-peers-{Environment.ProcessId}-{name}-{round}");
+            Directory.CreateDirectory(directory);
+            try
+            {
+                await using var peer = make();
+                await peer.StartAsync(directory, stop);
+                foreach (var way in peer.Ways)
+                {
+                    foreach (var (cell, callers, operation) in new[]
+                    {
+                        ("put", 1, peer.Put(way)), ("put", 64, peer.Put(way)), ("put", 256, peer.Put(way)), ("100 puts", 16, peer.Transaction(way)),
+                    })
+                    {
+                        var options = new LoadOptions
+                        {
+                            Scenario = ScenarioKind.Put, Gateways = [], Concurrency = [callers], Seed = round,
+                            Duration = TimeSpan.FromSeconds(parsed.GetValue(seconds)), Warmup = TimeSpan.FromSeconds(parsed.GetValue(warmup)),
+                        };
+                        var result = await Driver.RunAsync(options, callers, operation, TimeProvider.System, stop);
+                        results.Add(new(name, way, cell, callers, round, result));
+                        await Console.Error.WriteLineAsync($"round {round}, {name} ({way}), {cell}, {callers} callers: {result.PerSecond:0}/s, p50 {result.Latencies[0].P50 / 1000:0.00} ms, p99 {result.Latencies[0].P99 / 1000:0.00} ms, errors {result.Errors}");
+                    }
+                }
+
+                await Console.Error.WriteLineAsync($"round {round}, {name}: the largest server has {peer.LargestResidentBytes() >> 20} MiB");
+            }
+            finally
+            {
+                Directory.Delete(directory, recursive: true);
+            }
+        }
+    }
+
+    Comparison.Write(results);
+    return results.Exists(result => result.Cell.Errors > 0) ? 1 : 0;
+});
+return await root.Parse(args).InvokeAsync();

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Measures etcd (Debian's etcd-server) and Quicksilver in turn on this machine, and prints a table of ratios. Arguments go to the program:
+# bench/peers.sh --help.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
+command -v etcd >/dev/null || { [ "$(id -u)" -eq 0 ] && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq etcd-server >/dev/null; } ||
+    { echo "This needs the Debian package etcd-server: apt-get install etcd-server" >&2; exit 1; }
+dotnet build bench/Peers/Peers.csproj -c Release --nologo -v quiet -clp:ErrorsOnly
+echo "$(nproc) processors, $(grep -m 1 'model name' /proc/cpuinfo | cut -d: -f2-), $(awk '/MemTotal/ { printf "%d GiB", $2 / 1048576 }' /proc/meminfo), $(etcd --version | head -1)"
+exec artifacts/bin/Peers/release/Quicksilver.Peers "$@"
