@@ -5,9 +5,10 @@ using Quicksilver.Peers;
 var rounds = new Option<int>("--rounds") { Description = "How often each peer is started and measured, in turn.", DefaultValueFactory = _ => 3 };
 var seconds = new Option<double>("--seconds") { Description = "Measured time of each cell.", DefaultValueFactory = _ => 4 };
 var warmup = new Option<double>("--warmup") { Description = "Time before, not measured.", DefaultValueFactory = _ => 2 };
+var settle = new Option<double>("--settle") { Description = "Seconds of 64 writers at each way of calling a peer that has just started, before its first cell.", DefaultValueFactory = _ => 6 };
 var data = new Option<string>("--data") { Description = "Directory for the data of all servers; one below it is made and deleted.", DefaultValueFactory = _ => Path.GetTempPath() };
 var only = new Option<string?>("--only") { Description = "etcd or quicksilver: measures one of them, and prints no ratios." };
-var root = new RootCommand("Measures etcd and Quicksilver, three members each, in turn on one machine, with the load in this process.") { rounds, seconds, warmup, data, only };
+var root = new RootCommand("Measures etcd and Quicksilver, three members each, in turn on one machine, with the load in this process.") { rounds, seconds, warmup, settle, data, only };
 root.SetAction(async (parsed, stop) =>
 {
     var peers = new (string Name, Func<IPeer> Make)[] { ("etcd", () => new EtcdPeer()), ("quicksilver", () => new QuicksilverPeer(TimeProvider.System)) }
@@ -25,17 +26,17 @@ root.SetAction(async (parsed, stop) =>
                 await peer.StartAsync(directory, stop);
                 foreach (var way in peer.Ways)
                 {
+                    await Driver.RunAsync(Options(64, parsed.GetValue(settle), 0), 64, peer.Put(way), TimeProvider.System, stop);
+                }
+
+                foreach (var way in peer.Ways)
+                {
                     foreach (var (cell, callers, operation) in new[]
                     {
                         ("put", 1, peer.Put(way)), ("put", 64, peer.Put(way)), ("put", 256, peer.Put(way)), ("100 puts", 16, peer.Transaction(way)),
                     })
                     {
-                        var options = new LoadOptions
-                        {
-                            Scenario = ScenarioKind.Put, Gateways = [], Concurrency = [callers], Seed = round,
-                            Duration = TimeSpan.FromSeconds(parsed.GetValue(seconds)), Warmup = TimeSpan.FromSeconds(parsed.GetValue(warmup)),
-                        };
-                        var result = await Driver.RunAsync(options, callers, operation, TimeProvider.System, stop);
+                        var result = await Driver.RunAsync(Options(callers, parsed.GetValue(seconds), parsed.GetValue(warmup)), callers, operation, TimeProvider.System, stop);
                         results.Add(new(name, way, cell, callers, round, result));
                         await Console.Error.WriteLineAsync($"round {round}, {name} ({way}), {cell}, {callers} callers: {result.PerSecond:0}/s, p50 {result.Latencies[0].P50 / 1000:0.00} ms, p99 {result.Latencies[0].P99 / 1000:0.00} ms, errors {result.Errors}");
                     }
@@ -49,6 +50,12 @@ root.SetAction(async (parsed, stop) =>
             }
         }
     }
+
+    LoadOptions Options(int callers, double duration, double before) => new()
+    {
+        Scenario = ScenarioKind.Put, Gateways = [], Concurrency = [callers], Seed = results.Count + 1,
+        Duration = TimeSpan.FromSeconds(duration), Warmup = TimeSpan.FromSeconds(before),
+    };
 
     Comparison.Write(results);
     return results.Exists(result => result.Cell.Errors > 0) ? 1 : 0;

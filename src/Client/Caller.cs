@@ -9,8 +9,6 @@ namespace Quicksilver.Client;
 /// </summary>
 internal sealed class Caller(ILink link, QuicksilverClientOptions options, TimeProvider time)
 {
-    private static readonly TimeSpan MaxBackoff = TimeSpan.FromMilliseconds(500);
-
     public TimeProvider Time => time;
 
     /// <summary>Starts the clock of one operation. All its calls share it.</summary>
@@ -23,26 +21,38 @@ internal sealed class Caller(ILink link, QuicksilverClientOptions options, TimeP
     public async ValueTask<TAnswer> ReadAsync<TAnswer>(
         Func<IGrainFactory, ValueTask<TAnswer>> call, Func<TAnswer, bool> isFinal, Deadline deadline, CancellationToken cancellation)
     {
-        var tries = new Tries(this, deadline);
+        var backoff = new Backoff(options.MinBackoff);
         while (true)
         {
             try
             {
-                var session = await link.ConnectAsync(tries.Left, cancellation).ConfigureAwait(false);
-                var answer = await WaitAsync(call(session.Grains), session, tries.Left, cancellation).ConfigureAwait(false);
-                if (isFinal(answer) || !await tries.PauseAsync(null, cancellation).ConfigureAwait(false))
+                var session = await link.ConnectAsync(deadline.Left, cancellation).ConfigureAwait(false);
+                var answer = await WaitAsync(call(session.Grains), session, deadline.Left, cancellation).ConfigureAwait(false);
+                if (isFinal(answer) || !await PauseAsync(backoff, deadline, cancellation).ConfigureAwait(false))
                 {
                     return answer;
                 }
             }
             catch (Exception e) when (e is not (QuicksilverException or OutOfMemoryException) && !cancellation.IsCancellationRequested)
             {
-                if (!await tries.PauseAsync(null, cancellation).ConfigureAwait(false))
+                if (!await PauseAsync(backoff, deadline, cancellation).ConfigureAwait(false))
                 {
                     throw new QuicksilverException(QuicksilverErrorCode.Unavailable, $"The read was not answered within {options.Deadline.TotalSeconds:0.#} s: {e.Message}", WriteOutcome.NotAWrite, e);
                 }
             }
         }
+    }
+
+    /// <summary>Waits before the next try; false where no time is left for one.</summary>
+    private async ValueTask<bool> PauseAsync(Backoff backoff, Deadline deadline, CancellationToken cancellation)
+    {
+        if (backoff.Next(null, deadline.Left) is not { } pause)
+        {
+            return false;
+        }
+
+        await Task.Delay(pause, time, cancellation).ConfigureAwait(false);
+        return true;
     }
 
     /// <summary>The answer, until the time is over, the link is lost or the caller gives up. Most callers cannot.</summary>
@@ -67,82 +77,51 @@ internal sealed class Caller(ILink link, QuicksilverClientOptions options, TimeP
     public async ValueTask<(CommitOutcome Outcome, AnswerContext Context)> CommitAsync(
         Func<LinkSession, CancellationToken, Task<MergedOutcomes>> send, OperationId operationId, bool isKnownId, Deadline deadline, CancellationToken cancellation)
     {
-        var tries = new Tries(this, deadline);
-
-        // True once a try of this call was sent and not answered: a copy of it may still be on its way.
-        var maybe = false;
+        var tries = new CommitTries(operationId, isKnownId, options);
         while (true)
         {
-            string why;
-            TimeSpan? retryAfter = null;
+            NextStep next;
             try
             {
-                var session = await link.ConnectAsync(tries.Left, cancellation).ConfigureAwait(false);
-                var (outcome, context) = await TryAsync(send, session, tries.Left, cancellation).ConfigureAwait(false);
-                switch (outcome.Kind)
+                var session = await link.ConnectAsync(deadline.Left, cancellation).ConfigureAwait(false);
+                var (outcome, context) = await TryAsync(send, session, deadline.Left, cancellation).ConfigureAwait(false);
+                next = tries.OnAnswer(outcome, deadline.Left);
+                if (next is { Failure: null, Pause: null })
                 {
-                    case CommitKind.Committed:
-                        return (outcome, context);
-                    case CommitKind.Unknown:
-                        maybe = true;
-                        why = "the hub lost its leader while the write was on its way";
-                        break;
-                    case CommitKind.Unavailable:
-                        why = "the hub has no leader or cannot be reached";
-                        break;
-                    case CommitKind.Overloaded:
-                        why = "the hub is overloaded";
-                        retryAfter = outcome.RetryAfter;
-                        break;
-                    case CommitKind.FromFuture when maybe || isKnownId:
-                        // It becomes valid by itself. A new id could make one write two.
-                        why = "the clock of the node that was asked is behind the id of the write";
-                        break;
-                    case CommitKind.Expired when maybe || isKnownId:
-                        throw Uncertain($"operation {operationId} is older than the hub remembers", maybe: true, operationId);
-                    case CommitKind.OperationIdReused or CommitKind.Invalid:
-                        return (outcome, context);
-                    default:
-                        // Refusals are judged anew each time: an earlier try that is still on its way might yet be accepted.
-                        return maybe
-                            ? throw Uncertain("it was refused now, but an earlier try of it was not answered and may still arrive", maybe, operationId)
-                            : (outcome, context);
+                    return (outcome, context);
                 }
             }
             catch (OperationCanceledException e) when (cancellation.IsCancellationRequested)
             {
-                throw maybe || e.Data.Contains(SentMark)
-                    ? new OperationCanceledException("The caller stopped waiting for a write that may have happened.", Uncertain("the caller stopped waiting", maybe: true, operationId), cancellation)
-                    : e;
+                throw tries.OnStoppedWaiting("the caller stopped waiting", e.Data.Contains(SentMark)) is { } uncertain ? StoppedWaiting(uncertain, cancellation) : e;
             }
             catch (QuicksilverException e) when (e.OperationId is null && e.Outcome == WriteOutcome.NotCommitted)
             {
-                // The link was down before anything was sent.
-                why = e.Message;
-                if (!maybe && tries.Left <= TimeSpan.Zero)
-                {
-                    throw new QuicksilverException(e.Code, e.Message, isKnownId ? WriteOutcome.Unknown : WriteOutcome.NotCommitted, e) { OperationId = operationId };
-                }
+                next = tries.OnNotSent(e, deadline.Left);
             }
             catch (Exception e) when (e is not (QuicksilverException or OutOfMemoryException))
             {
-                maybe |= OrleansErrors.OutcomeOf(e) != WriteOutcome.NotCommitted;
-                why = e.Message;
+                next = tries.OnUnanswered(e, deadline.Left);
+            }
+
+            if (next.Pause is not { } pause)
+            {
+                throw next.Failure!;
             }
 
             try
             {
-                if (!await tries.PauseAsync(retryAfter, cancellation).ConfigureAwait(false))
-                {
-                    throw Uncertain(why, maybe || isKnownId, operationId);
-                }
+                await Task.Delay(pause, time, cancellation).ConfigureAwait(false);
             }
-            catch (OperationCanceledException) when (maybe)
+            catch (OperationCanceledException) when (tries.OnStoppedWaiting(next.Why, wasSent: false) is { } uncertain)
             {
-                throw new OperationCanceledException("The caller stopped waiting for a write that may have happened.", Uncertain(why, maybe, operationId), cancellation);
+                throw StoppedWaiting(uncertain, cancellation);
             }
         }
     }
+
+    private static OperationCanceledException StoppedWaiting(QuicksilverException uncertain, CancellationToken cancellation) =>
+        new("The caller stopped waiting for a write that may have happened.", uncertain, cancellation);
 
     private const string SentMark = "Quicksilver.Sent";
 
@@ -167,32 +146,4 @@ internal sealed class Caller(ILink link, QuicksilverClientOptions options, TimeP
             throw new TimeoutException(limit.IsCancellationRequested ? "no answer came in time" : $"the link to {session.Gateway} was lost", e);
         }
     }
-
-    private QuicksilverException Uncertain(string why, bool maybe, OperationId operationId) => maybe
-        ? new(QuicksilverErrorCode.OutcomeUnknown, $"The write may have happened or may still happen: {why}. Ask again with operation id {operationId}.", WriteOutcome.Unknown) { OperationId = operationId }
-        : new(QuicksilverErrorCode.Unavailable, $"The write was not done within {options.Deadline.TotalSeconds:0.#} s: {why}.", WriteOutcome.NotCommitted) { OperationId = operationId };
-
-    /// <summary>The tries of one call: a growing pause between them, within the deadline of the operation.</summary>
-    private sealed class Tries(Caller caller, Deadline deadline)
-    {
-        private TimeSpan _pause = caller.Options.MinBackoff;
-
-        public TimeSpan Left => deadline.Left;
-
-        /// <summary>Waits before the next try; false where no time is left for one.</summary>
-        public async ValueTask<bool> PauseAsync(TimeSpan? atLeast, CancellationToken cancellation)
-        {
-            var pause = atLeast > _pause ? atLeast.Value : _pause;
-            if (Left <= pause)
-            {
-                return false;
-            }
-
-            await Task.Delay(pause, caller.Time, cancellation).ConfigureAwait(false);
-            _pause = _pause * 2 < MaxBackoff ? _pause * 2 : MaxBackoff;
-            return true;
-        }
-    }
-
-    private QuicksilverClientOptions Options => options;
 }

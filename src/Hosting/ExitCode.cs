@@ -27,7 +27,7 @@ public static class ExitCode
     /// <summary>This hub member has no data and the hub was formed already: it must not take part until it was rebuilt.</summary>
     public const int FormationRefused = 14;
 
-    /// <summary>This hub member was taken out of the hub. Started again, it sets its data aside and joins anew.</summary>
+    /// <summary>This hub member was taken out of the hub. Started again, it sets its data aside, and joins anew where it is invited.</summary>
     public const int MemberRemoved = 15;
 
     /// <summary>A port is in use.</summary>

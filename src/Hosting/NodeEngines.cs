@@ -21,8 +21,10 @@ internal sealed partial class NodeEngines : IAsyncDisposable
     private readonly NodeStore _store;
     private readonly NodeContext _node;
     private readonly LogSource _source;
+    private readonly SnapshotSource _snapshots;
     private readonly PinnedViews _pins;
     private readonly HubEngine? _hub;
+    private readonly bool _isShared;
     private readonly UpstreamLink? _link;
     private readonly Replicator? _replicator;
     private readonly NodeInstruments _instruments;
@@ -34,10 +36,12 @@ internal sealed partial class NodeEngines : IAsyncDisposable
         _directory = directory;
         _store = store;
         _hub = hub;
+        _isShared = settings.MembershipDirectory is not null;
         var replicaClock = hub is null ? new ReplicaLogClock(store, time) : null;
         ILogClock clock = replicaClock is not null ? replicaClock : _hub!.Clock;
         _node = new(settings.NodeId, settings.Role, settings.Region, settings.GatewayText, settings.Upstreams, store, clock);
         _source = new(settings.NodeId, store, clock, new(), time);
+        _snapshots = new(settings.NodeId, store, hub is null ? null : hub.Raft.TermOf, new(), time);
         _pins = new(store, time);
         if (replicaClock is not null)
         {
@@ -117,7 +121,7 @@ internal sealed partial class NodeEngines : IAsyncDisposable
             catch (Exception e) when (again && e is MemberRemovedException or NeedsRepairException or StorageException { Fault: StorageFault.Corrupt })
             {
                 store?.Dispose();
-                if (e is not MemberRemovedException && (peers is null || await peers.IsMemberAsync(cancellation) != false))
+                if (e is not MemberRemovedException && (peers is null || await peers.AskAsync(cancellation) is not { IsMember: false }))
                 {
                     throw;
                 }
@@ -138,9 +142,10 @@ internal sealed partial class NodeEngines : IAsyncDisposable
         // Instances, not factories: the container must not dispose what is closed here, in order.
         services.AddSingleton(_node);
         services.AddSingleton(_source);
+        services.AddSingleton(_snapshots);
         services.AddSingleton(_pins);
         services.AddSingleton<INodeMonitor>(Monitor);
-        services.AddSingleton(new HubAccess(_hub?.Sequencer, _hub));
+        services.AddSingleton(new HubAccess(_hub?.Sequencer, _hub) { IsShared = _isShared });
         services.AddSingleton(new ReadGateOptions());
         services.AddSingleton<MemberChanges>();
         services.AddSingleton<ReadGate>();
@@ -212,12 +217,13 @@ internal sealed partial class NodeEngines : IAsyncDisposable
         finally
         {
             _source.Dispose();
+            _snapshots.Dispose();
             _pins.Dispose();
             _store.Dispose();
             _directory.Dispose();
         }
     }
 
-    [LoggerMessage(1, LogLevel.Warning, "{Why} The hub says that this node has no vote: its data is set aside ({Path}), and it joins with nothing. Delete it when the hub is in order.")]
+    [LoggerMessage(1, LogLevel.Warning, "{Why} The hub says that this node has no vote: its data is set aside ({Path}), and it joins with nothing where it is invited. Delete it when the hub is in order.")]
     private static partial void LogSetAside(ILogger logger, string why, string path);
 }

@@ -48,7 +48,7 @@ public static class QuicksilverProcess
         catch (Exception e) when (e is not OutOfMemoryException)
         {
             var code = ExitCode.For(e);
-            await errors.WriteLineAsync(code == ExitCode.Error ? $"quicksilver: {e}" : $"quicksilver: {Innermost(e).Message}");
+            await errors.WriteLineAsync(code == ExitCode.Error ? $"quicksilver: {e}" : $"quicksilver: {Told(e)}");
             return code;
         }
         finally
@@ -72,9 +72,14 @@ public static class QuicksilverProcess
         }
 
         var fault = await first;
-        await errors.WriteLineAsync($"quicksilver: this node cannot go on: {Innermost(fault).Message}");
+        await errors.WriteLineAsync($"quicksilver: this node cannot go on: {Told(fault)}");
         return ExitCode.For(fault) is var code and not ExitCode.Error ? code : ExitCode.Storage;
     }
+
+    /// <summary>What happened, and the next step where the message does not name it: a database knows only which call failed.</summary>
+    private static string Told(Exception e) => Innermost(e) is var inner and (Storage.StorageException { Fault: Storage.StorageFault.Io } or IOException)
+        ? $"{inner.Message.TrimEnd(' ', '.')}. When the disk is in order and has room, start this node again."
+        : Innermost(e).Message;
 
     private static Exception Innermost(Exception e) => e is ConfigurationException or Storage.StorageException or Sequencing.NeedsRepairException or Sequencing.FormationRefusedException or Sequencing.MemberRemovedException || e.InnerException is null
         ? e

@@ -14,9 +14,6 @@ public sealed partial class HubEngine : IHubMembership, IAsyncDisposable
 
     private static readonly TimeSpan WatchPeriod = TimeSpan.FromSeconds(1);
 
-    /// <summary>How long the leader works on one request to become a member; the newcomer asks again then.</summary>
-    private static readonly TimeSpan AddTimeout = TimeSpan.FromSeconds(60);
-
     private readonly NodeStore _store;
     private readonly RaftNodeOptions _options;
     private readonly MemberStorage _members;
@@ -27,11 +24,9 @@ public sealed partial class HubEngine : IHubMembership, IAsyncDisposable
     private readonly CancellationTokenSource _stop = new();
     private readonly TaskCompletionSource<Exception> _fault = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _joined = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly Lock _gate = new();
     private volatile bool _isMember;
     private Task _forming = Task.CompletedTask;
     private Task _watching = Task.CompletedTask;
-    private Task _adding = Task.CompletedTask;
 
     private HubEngine(
         NodeStore store, RaftNodeOptions raft, MemberStorage members, IHubPeers? peers, SequencerOptions options, TimeProvider time,
@@ -44,11 +39,11 @@ public sealed partial class HubEngine : IHubMembership, IAsyncDisposable
         _time = time;
         _random = random;
         _logger = loggers.CreateLogger<HubEngine>();
-        Applier = new(store, options.OperationWindow);
+        Applier = new(store, options.OperationWindow, options.SupportedFeatureLevel);
 
         // Nothing is applied before Raft is started, so the sequencer is there when the first entry is.
         Raft = new(raft, members, store, Applier, options.RaftLog, applied => Sequencer!.OnApplied(applied), time, loggers);
-        Clock = new(store, time);
+        Clock = new(store, () => Raft.Leadership.IsLeader, time);
         Sequencer = new(Raft, store, Clock, options, random(), time, loggers.CreateLogger<Sequencer>());
         _isMember = members.Contains(raft.Self);
         members.MembersChanged += OnMembersChanged;
@@ -62,15 +57,12 @@ public sealed partial class HubEngine : IHubMembership, IAsyncDisposable
 
     public Sequencer Sequencer { get; }
 
-    /// <inheritdoc/>
-    public AgreedMembers Agreed => _members.Agreed;
-
     /// <summary>Completes with the first failure after which this member must stop.</summary>
     public Task<Exception> Fault => _fault.Task;
 
     /// <summary>
     /// Makes a node a working hub member: forms a new hub with the others, goes on with one it belongs to, or joins one that was
-    /// formed without it. Waits for the others where it must. Throws <see cref="FormationRefusedException"/> where the node has
+    /// formed without it. Waits for the others, or for an invitation, where it must. Throws <see cref="FormationRefusedException"/> where the node has
     /// nothing and the hub counts it as a member; <see cref="MemberRemovedException"/> where its data belongs to a membership that
     /// has ended: set it aside and come again; <see cref="NeedsRepairException"/>; <see cref="StorageException"/>.
     /// </summary>
@@ -80,24 +72,32 @@ public sealed partial class HubEngine : IHubMembership, IAsyncDisposable
         NodeStore store, RaftNodeOptions raft, IHubPeers? peers, SequencerOptions options, TimeProvider time, Func<ulong> random,
         ILoggerFactory loggers, CancellationToken cancellation)
     {
+        if (raft.Members.Count > HubSize.Max)
+        {
+            throw new ArgumentException($"The hub has {raft.Members.Count} members; it may have at most {HubSize.Max}.", nameof(raft));
+        }
+
         var members = new MemberStorage(raft.LogDirectory, raft.Self, raft.Members);
         var formation = new Formation(raft.Self, raft.Members, members, time, loggers.CreateLogger<Formation>());
         var standing = await formation.JudgeAsync(store.Progress, cancellation).ConfigureAwait(false);
         if (standing != MemberStanding.Member)
         {
-            var isMember = peers is null ? null : await peers.IsMemberAsync(cancellation).ConfigureAwait(false);
+            var word = peers is null ? null : await peers.AskAsync(cancellation).ConfigureAwait(false);
             switch (standing)
             {
-                case MemberStanding.Forgetful when isMember == false:
+                case MemberStanding.Forgetful when word is { IsMember: false }:
                     throw new MemberRemovedException($"'{raft.Self}' is not a member of its hub any more, or never became one again.");
                 case MemberStanding.Forgetful:
                     throw NeedsRepairException.VotesLost(raft.Self, store.Progress.AppliedIndex);
-                case MemberStanding.Newcomer when isMember != false:
+                case MemberStanding.Newcomer when word is not { IsMember: false }:
                     throw new FormationRefusedException(
                         $"This node has no data, but its hub was formed already. A member that lost its disk must not vote again under its name. "
-                        + (isMember is null ? "The hub cannot be asked now whether it may join anew. " : "")
-                        + $"Run 'qs hub repair {raft.Self}' against another node of the hub, and start this one again.");
+                        + (word is null ? "The hub cannot be asked now whether it may join anew. " : "")
+                        + $"Run 'qs hub repair {raft.Self}' against another node of the hub ('qs hub add' for one that never was a member), and start this one again.");
             }
+
+            await new Invitation(raft.Members.First(member => member.Node == raft.Self), peers!, time, loggers.CreateLogger<Invitation>())
+                .WaitAsync(word!, cancellation).ConfigureAwait(false);
 
             // The log that comes next may tell of members that are none any more: what was agreed on since must be known first.
             var agreed = await peers!.FillAsync(store, cancellation).ConfigureAwait(false);
@@ -107,6 +107,10 @@ public sealed partial class HubEngine : IHubMembership, IAsyncDisposable
             }
 
             members.Adopt(agreed);
+        }
+        else if (BehindMark.Read(raft.LogDirectory) is { } atLeast)
+        {
+            await CatchUpAsync(store, raft, members, peers, atLeast, cancellation).ConfigureAwait(false);
         }
 
         var engine = new HubEngine(store, raft, members, peers, options, time, random, loggers);
@@ -120,6 +124,31 @@ public sealed partial class HubEngine : IHubMembership, IAsyncDisposable
             await engine.DisposeAsync().ConfigureAwait(false);
             throw;
         }
+    }
+
+    /// <summary>
+    /// A member that is behind what the others still have of the log takes the state of one of them, before it takes part. It keeps what it
+    /// promised: everything that it acknowledged and lacks now is committed, and in that state.
+    /// </summary>
+    private static async Task CatchUpAsync(
+        NodeStore store, RaftNodeOptions raft, MemberStorage members, IHubPeers? peers, LogIndex atLeast, CancellationToken cancellation)
+    {
+        if (store.Progress.AppliedIndex < atLeast && peers is not null)
+        {
+            var (snapshot, agreed) = await peers.ReceiveAsync(store, atLeast, cancellation).ConfigureAwait(false);
+            using (snapshot)
+            {
+                if (!agreed.Members.Any(member => member.Node == raft.Self))
+                {
+                    throw new MemberRemovedException($"'{raft.Self}' was taken out of the hub while it was away.");
+                }
+
+                RaftLogStore.Install(store, raft.LogDirectory, snapshot);
+                members.AdoptNewer(agreed);
+            }
+        }
+
+        BehindMark.Delete(raft.LogDirectory);
     }
 
     private async Task StartAsync(bool joins, CancellationToken cancellation)
@@ -185,7 +214,7 @@ public sealed partial class HubEngine : IHubMembership, IAsyncDisposable
     }
 
     private MemberRemovedException Removed() =>
-        new($"'{_options.Self}' was taken out of the hub. Started again, it sets its data aside and joins anew.");
+        new($"'{_options.Self}' was taken out of the hub. Started again, it sets its data aside, and joins anew where it is invited.");
 
     /// <summary>
     /// A member that is removed need not hear of it: nobody talks to it any more. So one that has long known no leader asks.
@@ -207,7 +236,7 @@ public sealed partial class HubEngine : IHubMembership, IAsyncDisposable
                 {
                     heard = _time.GetTimestamp();
                 }
-                else if (_time.GetElapsedTime(heard) > LeaderlessLimit && await _peers.IsMemberAsync(_stop.Token).ConfigureAwait(false) == false)
+                else if (_time.GetElapsedTime(heard) > LeaderlessLimit && await _peers.AskAsync(_stop.Token).ConfigureAwait(false) is { IsMember: false })
                 {
                     _members.Forget();
                     _fault.TrySetResult(Removed());
@@ -221,70 +250,6 @@ public sealed partial class HubEngine : IHubMembership, IAsyncDisposable
         }
     }
 
-    /// <inheritdoc/>
-    public void BeginAdd(NodeId node)
-    {
-        lock (_gate)
-        {
-            if (_adding.IsCompleted && Raft.Leadership.IsLeader && !_members.Contains(node))
-            {
-                _adding = AddAsync(node);
-            }
-        }
-    }
-
-    private async Task AddAsync(NodeId node)
-    {
-        await Task.Yield();
-        using var limit = new CancellationTokenSource(AddTimeout, _time);
-        using var linked = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, _stop.Token);
-        try
-        {
-            // As in RemoveAsync.
-            if (!await Raft.ReadBarrierAsync(linked.Token).ConfigureAwait(false))
-            {
-                return;
-            }
-
-            LogAdding(node);
-            if (!await Raft.AddMemberAsync(node, linked.Token).ConfigureAwait(false))
-            {
-                LogNotAdded(node, "it did not get level with this log");
-            }
-        }
-        catch (Exception e) when (e is not OutOfMemoryException)
-        {
-            // Whatever it was, the newcomer asks again, where it must.
-            LogNotAdded(node, e.Message);
-        }
-    }
-
-    /// <inheritdoc/>
-    public async Task<string?> RemoveAsync(NodeId node, CancellationToken cancellation)
-    {
-        // The library makes the next set of members from the one that is applied. One that is agreed on and not applied yet would be
-        // left out, and two changes at once can lose a majority: so everything in the log is applied first.
-        if (node == _options.Self || !await Raft.ReadBarrierAsync(cancellation).ConfigureAwait(false))
-        {
-            return $"'{_options.Self}' does not lead, or is the one to be removed.";
-        }
-
-        if (_members.Contains(node) && Agreed.Members.Count < 3)
-        {
-            return $"The hub has {Agreed.Members.Count} members; without '{node}' it could lose what it acknowledged. Bring the other one back first.";
-        }
-
-        LogRemoving(node);
-        await Raft.RemoveMemberAsync(node, cancellation).ConfigureAwait(false);
-        return null;
-    }
-
-    /// <inheritdoc/>
-    public bool Knows(NodeId node) => _members.Find(node) is not null;
-
-    /// <inheritdoc/>
-    public Task ResignAsync(CancellationToken cancellation) => Raft.ResignAsync(cancellation);
-
     /// <summary>A loop that ends by an exception is a fault of this member; nobody else would notice.</summary>
     private async Task ReportAsync(Task loop)
     {
@@ -295,7 +260,24 @@ public sealed partial class HubEngine : IHubMembership, IAsyncDisposable
         }
     }
 
-    private async Task ReportFaultAsync() => _fault.TrySetResult(await Raft.Fault.ConfigureAwait(false));
+    private async Task ReportFaultAsync()
+    {
+        var fault = await Raft.Fault.ConfigureAwait(false);
+        try
+        {
+            if (fault is NeedsRepairException { Behind: { } atLeast } && _options.Log == RaftLogKind.Database)
+            {
+                BehindMark.Write(_options.LogDirectory, atLeast);
+            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // It finds out again at its next start.
+            LogNoMark(e.Message);
+        }
+
+        _fault.TrySetResult(fault);
+    }
 
     /// <summary>
     /// Gives a new cluster its uuid, once: whoever leads proposes it until the state has one. Of several proposals the first
@@ -332,7 +314,7 @@ public sealed partial class HubEngine : IHubMembership, IAsyncDisposable
         await _stop.CancelAsync().ConfigureAwait(false);
         await _forming.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await _watching.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        await _adding.ConfigureAwait(false);
+        await EndChangesAsync().ConfigureAwait(false);
         await Sequencer.StopAsync().WaitAsync(cancellation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await Raft.ResignAsync(cancellation).ConfigureAwait(false);
     }
@@ -342,10 +324,11 @@ public sealed partial class HubEngine : IHubMembership, IAsyncDisposable
         await _stop.CancelAsync().ConfigureAwait(false);
         await _forming.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await _watching.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        await _adding.ConfigureAwait(false);
+        await EndChangesAsync().ConfigureAwait(false);
         _members.MembersChanged -= OnMembersChanged;
         await Sequencer.DisposeAsync().ConfigureAwait(false);
         await Raft.DisposeAsync().ConfigureAwait(false);
+        _changing.Dispose();
         _stop.Dispose();
     }
 
@@ -358,18 +341,12 @@ public sealed partial class HubEngine : IHubMembership, IAsyncDisposable
     [LoggerMessage(3, LogLevel.Information, "'{Node}' has a copy of the hub's state (revision {Revision}, Raft entry {Index}) and asks to become a member.")]
     private partial void LogJoining(NodeId node, long revision, long index);
 
-    [LoggerMessage(4, LogLevel.Information, "'{Node}' is a member of the hub again.")]
+    [LoggerMessage(4, LogLevel.Information, "'{Node}' is a member of the hub.")]
     private partial void LogJoined(NodeId node);
 
     [LoggerMessage(5, LogLevel.Information, "The hub's members are {Members} (Raft entry {AsOf}).")]
     private partial void LogMembers(string members, long asOf);
 
-    [LoggerMessage(6, LogLevel.Information, "Making '{Node}' a member of the hub.")]
-    private partial void LogAdding(NodeId node);
-
-    [LoggerMessage(7, LogLevel.Warning, "'{Node}' was not made a member of the hub: {Why}")]
-    private partial void LogNotAdded(NodeId node, string why);
-
-    [LoggerMessage(8, LogLevel.Warning, "Taking '{Node}' out of the hub.")]
-    private partial void LogRemoving(NodeId node);
+    [LoggerMessage(13, LogLevel.Warning, "Cannot note that this member is behind: {Why}")]
+    private partial void LogNoMark(string why);
 }

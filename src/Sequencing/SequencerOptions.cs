@@ -26,6 +26,9 @@ public sealed record SequencerOptions
     /// </summary>
     public TimeSpan UnknownGrace { get; init; } = TimeSpan.FromSeconds(2);
 
+    /// <summary>Highest feature level that this member applies. A test may play a build that can do more.</summary>
+    internal int SupportedFeatureLevel { get; init; } = EntryApplier.SupportedFeatureLevel;
+
     public OperationWindow OperationWindow { get; init; } = OperationWindow.Default;
 
     public RaftLogOptions RaftLog { get; init; } = new();

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Quicksilver.Model;
 
 namespace Quicksilver.Storage;
@@ -12,14 +13,34 @@ public sealed class DataDirectory : IDisposable
     private const int WouldBlockLinux = 11;
     private const int WouldBlockMac = 35;
 
+    private const string FirstDatabase = "db";
+
     private readonly FileStream _lock;
 
     private DataDirectory(string path, FileStream @lock) => (Path, _lock) = (path, @lock);
 
     public string Path { get; }
 
-    /// <summary>Where the database lies.</summary>
-    public string DatabasePath => System.IO.Path.Combine(Path, "db");
+    /// <summary>
+    /// Where the database lies: <c>db</c>, or, once it was replaced, what the file <c>database</c> names.
+    /// </summary>
+    public string DatabasePath => System.IO.Path.Combine(Path, ReadDatabaseName());
+
+    /// <summary>Where the next database may be built, to take the place of this one.</summary>
+    internal string NextDatabasePath
+    {
+        get
+        {
+            var name = ReadDatabaseName();
+            var number = name == FirstDatabase ? 1 : int.Parse(name.AsSpan(FirstDatabase.Length + 1), NumberStyles.None, CultureInfo.InvariantCulture);
+            return System.IO.Path.Combine(Path, string.Create(CultureInfo.InvariantCulture, $"{FirstDatabase}-{number + 1}"));
+        }
+    }
+
+    /// <summary>Where a snapshot is received.</summary>
+    public string SnapshotPath => System.IO.Path.Combine(Path, "snapshot");
+
+    private string PointerPath => System.IO.Path.Combine(Path, "database");
 
     /// <summary>Where the Raft log of a hub member lies.</summary>
     public string RaftPath => System.IO.Path.Combine(Path, "raft");
@@ -29,6 +50,47 @@ public sealed class DataDirectory : IDisposable
     /// </summary>
     public string JoiningMark => System.IO.Path.Combine(Path, "joining");
 
+    private string ReadDatabaseName()
+    {
+        if (!File.Exists(PointerPath))
+        {
+            return FirstDatabase;
+        }
+
+        var name = File.ReadAllText(PointerPath).TrimEnd('\n');
+        return IsDatabaseName(name) && name != FirstDatabase
+            ? name
+            : throw new StorageException(StorageFault.Corrupt, $"The file '{PointerPath}' says '{name}', which names no database.");
+    }
+
+    private static bool IsDatabaseName(string name) => name == FirstDatabase
+        || (name.StartsWith(FirstDatabase + "-", StringComparison.Ordinal)
+            && int.TryParse(name.AsSpan(FirstDatabase.Length + 1), NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number > 1);
+
+    /// <summary>From here on the database is the next one. Durable on return. Throws <see cref="StorageException"/> (Io).</summary>
+    internal void SwitchDatabase()
+    {
+        var next = System.IO.Path.GetFileName(NextDatabasePath);
+        try
+        {
+            DurableFile.Replace(PointerPath, System.Text.Encoding.ASCII.GetBytes(next + "\n"));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new StorageException(StorageFault.Io, $"Cannot write the file '{PointerPath}': {e.Message}", e);
+        }
+    }
+
+    /// <summary>Databases that were replaced, or never finished: nothing refers to them.</summary>
+    private void DeleteOtherDatabases()
+    {
+        var current = DatabasePath;
+        foreach (var other in Directory.GetDirectories(Path).Where(path => path != current && IsDatabaseName(System.IO.Path.GetFileName(path))))
+        {
+            Directory.Delete(other, recursive: true);
+        }
+    }
+
     /// <summary>Creates the directory where needed and takes it. Throws <see cref="StorageException"/> (InUse, Io).</summary>
     public static DataDirectory Take(string path)
     {
@@ -36,8 +98,18 @@ public sealed class DataDirectory : IDisposable
         try
         {
             Directory.CreateDirectory(path);
-            return new(path, new FileStream(
+            var directory = new DataDirectory(path, new FileStream(
                 System.IO.Path.Combine(path, "node.lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, bufferSize: 1));
+            try
+            {
+                directory.DeleteOtherDatabases();
+                return directory;
+            }
+            catch
+            {
+                directory.Dispose();
+                throw;
+            }
         }
         catch (IOException e) when (e.GetType() == typeof(IOException) && e.HResult is WouldBlockLinux or WouldBlockMac)
         {
@@ -57,18 +129,27 @@ public sealed class DataDirectory : IDisposable
     public string? SetAside(DateTimeOffset now)
     {
         var parts = new[] { RaftPath, DatabasePath }.Where(Directory.Exists).ToList();
-        var aside = System.IO.Path.Combine(Path, $"set-aside-{now.UtcDateTime.ToString("yyyyMMdd'T'HHmmssfff", System.Globalization.CultureInfo.InvariantCulture)}");
+        var aside = System.IO.Path.Combine(Path, $"set-aside-{now.UtcDateTime.ToString("yyyyMMdd'T'HHmmssfff", CultureInfo.InvariantCulture)}");
         try
         {
-            if (File.Exists(JoiningMark))
+            var isCopy = File.Exists(JoiningMark);
+            if (isCopy)
             {
                 parts.ForEach(part => Directory.Delete(part, recursive: true));
-                return null;
+            }
+            else
+            {
+                Directory.CreateDirectory(aside);
+                parts.ForEach(part => Directory.Move(part, System.IO.Path.Combine(aside, System.IO.Path.GetFileName(part))));
             }
 
-            Directory.CreateDirectory(aside);
-            parts.ForEach(part => Directory.Move(part, System.IO.Path.Combine(aside, System.IO.Path.GetFileName(part))));
-            return aside;
+            if (Directory.Exists(SnapshotPath))
+            {
+                Directory.Delete(SnapshotPath, recursive: true);
+            }
+
+            File.Delete(PointerPath);
+            return isCopy ? null : aside;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

@@ -14,6 +14,9 @@ public sealed record NodeStoreOptions
     /// <summary>Most reads that wait for a revision at the same time. Default 10,000.</summary>
     public int MaxWaiters { get; init; } = 10_000;
 
+    /// <summary>Rows in one file of an incoming snapshot, bytes before compression: what a restart may receive again. Default 64 MiB.</summary>
+    public long SnapshotFileBytes { get; init; } = 64L << 20;
+
     /// <summary>Most long polls of children that wait at the same time. Default 10,000.</summary>
     public int MaxPolls { get; init; } = 10_000;
 }
@@ -23,18 +26,20 @@ public sealed record NodeStoreOptions
 /// <see cref="ApplyBatch"/>, and each batch becomes visible as one new View.
 /// Invariant: the published View is exactly what a crash at this moment would recover, or a later state of the same history.
 /// </summary>
-public sealed class NodeStore : IDisposable
+public sealed partial class NodeStore : IDisposable
 {
     /// <summary>Records at the end of the log whose chain is checked at open.</summary>
     private const int CheckedAtOpen = 1_000;
 
-    private readonly Database _database;
+    private readonly DataDirectory _directory;
+    private volatile Database _database;
     private View _view;
     private volatile StorageException? _failure;
     private int _disposed;
 
-    private NodeStore(Database database, StoreProgress progress, NodeStoreOptions options)
+    private NodeStore(DataDirectory directory, Database database, StoreProgress progress, NodeStoreOptions options)
     {
+        _directory = directory;
         _database = database;
         Options = options;
         Waiters = new(options.MaxWaiters);
@@ -71,10 +76,10 @@ public sealed class NodeStore : IDisposable
         {
             ClaimIdentity(database, directory, options.Node);
             var progress = ReadProgress(database);
-            var store = new NodeStore(database, progress, options);
+            var store = new NodeStore(directory, database, progress, options);
             try
             {
-                store.CheckTail();
+                CheckTail(store._view, CheckedAtOpen);
                 return store;
             }
             catch
@@ -136,11 +141,8 @@ public sealed class NodeStore : IDisposable
     public void SaveRaftFloor(RaftFloor floor)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(floor.Index, Progress.AppliedIndex);
-        var row = new ByteWriter(16);
-        row.WritePosition(floor.Index.Value);
-        row.WritePosition(floor.Term.Value);
         var batch = new WriteBatchBuilder();
-        batch.Put(_database.FamilyId(ColumnFamily.Meta), StorageKeys.RaftFloor, row.WrittenSpan);
+        batch.Put(_database.FamilyId(ColumnFamily.Meta), StorageKeys.RaftFloor, FloorRow(floor));
         RaftRows.DeleteUpTo(batch, _database.FamilyId(ColumnFamily.Raft), floor.Index);
         try
         {
@@ -152,6 +154,14 @@ public sealed class NodeStore : IDisposable
             Fail(e);
             throw;
         }
+    }
+
+    private static ReadOnlySpan<byte> FloorRow(RaftFloor floor)
+    {
+        var row = new ByteWriter(16);
+        row.WritePosition(floor.Index.Value);
+        row.WritePosition(floor.Term.Value);
+        return row.WrittenSpan;
     }
 
     /// <summary>Makes everything applied so far durable. Throws <see cref="StorageException"/>.</summary>
@@ -233,28 +243,35 @@ public sealed class NodeStore : IDisposable
     }
 
     /// <summary>State and log come from one batch, so they must agree; the end of the log must fit its own chain.</summary>
-    private void CheckTail()
+    private static void CheckTail(View view, long records)
     {
-        var progress = Progress;
+        var progress = view.Progress;
         var last = progress.Position.Revision;
         if (last == Revision.None)
         {
             return;
         }
 
-        var from = new Revision(Math.Max(progress.Oldest.Value, last.Value - CheckedAtOpen + 1));
+        var from = new Revision(Math.Max(progress.Oldest.Value, last.Value - records + 1));
         var before = new Revision(from.Value - 1);
-        var chain = _view.FindChain(before);
+        var chain = view.FindChain(before);
         if (chain is null && before >= progress.Oldest)
         {
             throw new StorageException(StorageFault.Corrupt, $"The change log lacks revision {before}.");
+        }
+
+        if (chain is null)
+        {
+            // The log begins here: there is nothing before it to compare with.
+            chain = view.FindChain(from) ?? throw new StorageException(StorageFault.Corrupt, $"The change log lacks revision {from}.");
+            from = from.Next;
         }
 
         var scratch = new ByteWriter();
         while (chain is { } known && from <= last)
         {
             scratch.Clear();
-            from = ChangeLog.ReadPage(_view, from, ref known, 256 * 1024, scratch);
+            from = ChangeLog.ReadPage(view, from, ref known, 256 * 1024, scratch);
             chain = known;
         }
 

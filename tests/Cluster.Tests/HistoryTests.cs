@@ -2,7 +2,6 @@ using System.Collections.Concurrent;
 using System.Globalization;
 using Quicksilver.Client;
 using Quicksilver.Model;
-using Quicksilver.Storage;
 using Quicksilver.Testing;
 using Quicksilver.Testing.Checkers;
 
@@ -10,26 +9,29 @@ namespace Quicksilver.Cluster.Tests;
 
 /// <summary>
 /// Goal: whatever happens to the leader, clients see one copy of each key, and the logs have everything they were told, once. Method:
-/// many clients on few keys over all hub nodes; leaders are killed, paused and restarted meanwhile; the history and the logs are checked.
+/// many clients on few keys over all hub nodes; leaders are killed, paused, cut off in one direction and restarted meanwhile; the
+/// history and the logs are checked.
 /// </summary>
 [Collection(Alone.Name)]
 public sealed class HistoryTests
 {
     private const int Clients = 32;
     private const int Keys = 10;
-    private static readonly TimeSpan PauseOfLeader = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan Strike = TimeSpan.FromSeconds(3);
 
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
 
     [Fact]
-    public Task Thirty_thousand_operations_under_faults_are_linearizable() => RunAsync(30_000, rounds: 4);
+    public Task Thirty_thousand_operations_under_faults_are_linearizable() => RunAsync(30_000, rounds: 5);
 
     [Fact(Explicit = true)]
     public Task A_million_operations_under_faults_are_linearizable() => RunAsync(1_000_000, rounds: 40);
 
     private static async Task RunAsync(int operations, int rounds)
     {
-        await using var cluster = await ProcessCluster.StartAsync(Stop, regions: []);
+        var missing = MemberNetwork.Missing;
+        await using var network = missing is null ? await MemberNetwork.CreateAsync(3, Stop) : null;
+        await using var cluster = await ProcessCluster.StartAsync(Stop, regions: [], network: network);
         await using var setUp = cluster.Connect(TimeSpan.FromSeconds(60));
         await setUp.Catalog.CreateAsync("history", cancellation: Stop);
         var history = new ConcurrentQueue<Operation>();
@@ -45,7 +47,7 @@ public sealed class HistoryTests
             for (var round = 0; round < rounds; round++)
             {
                 await ProgressAsync(history, (int)((long)operations * (round + 1) / (rounds + 1)), clients);
-                await StrikeAsync(cluster, kills: round % 2 == 0);
+                await StrikeAsync(cluster, network, round);
             }
 
             await ProgressAsync(history, operations, clients);
@@ -65,6 +67,7 @@ public sealed class HistoryTests
         await cluster.ReadyAsync(Stop);
         await cluster.EqualAsync(Stop);
         await CheckAsync(cluster, [.. history], [.. acknowledged]);
+        Assert.SkipWhen(missing is not null, $"All held, but nothing was cut off in one direction: this needs {missing}.");
     }
 
     private static async Task CheckAsync(ProcessCluster cluster, List<Operation> history, List<AcknowledgedWrite> acknowledged)
@@ -72,27 +75,7 @@ public sealed class HistoryTests
         var verdicts = Linearizability.Check(history);
         Assert.All(verdicts, verdict => Assert.Equal(Verdict.Linearizable, verdict.Verdict));
 
-        var logs = new Dictionary<string, IReadOnlyList<LoggedWrite>>();
-        foreach (var hub in cluster.Nodes.Hubs)
-        {
-            await cluster.Nodes.StopAsync(hub, Stop);
-            using var data = DataDirectory.Take(cluster.Nodes.DataOf(hub));
-            using var store = NodeStore.Open(data, new() { Node = NodeId.Parse(hub) });
-            using var view = store.AcquireView();
-            logs.Add(hub, LogChecks.Read(view));
-        }
-
-        var (first, log) = logs.First();
-        var wrong = new List<string>();
-        foreach (var (node, other) in logs)
-        {
-            wrong.AddRange(LogChecks.Dense(node, other));
-            wrong.AddRange(LogChecks.Agree(first, log, node, other));
-        }
-
-        wrong.AddRange(LogChecks.Once(log));
-        wrong.AddRange(LogChecks.Durable(log, acknowledged));
-        Assert.Empty(wrong);
+        Assert.Empty(await cluster.WrongLogsAsync(acknowledged, Stop));
         var unknown = history.Count(operation => operation.Result == OperationResult.Unknown);
         TestContext.Current.TestOutputHelper?.WriteLine(
             $"{history.Count} operations, {unknown} unknown, {acknowledged.Count} acknowledged writes, {verdicts.Sum(verdict => verdict.Steps)} steps of the checker");
@@ -110,20 +93,44 @@ public sealed class HistoryTests
         },
         $"{count} operations", Stop, TimeSpan.FromSeconds(60 + (count / 200)));
 
-    /// <summary>A leader dies, or stands still for longer than it takes the others to elect another.</summary>
-    private static async Task StrikeAsync(ProcessCluster cluster, bool kills)
+    /// <summary>
+    /// A leader dies; or stands still, or is not heard, or does not hear, for longer than it takes the others to elect another.
+    /// </summary>
+    private static async Task StrikeAsync(ProcessCluster cluster, MemberNetwork? network, int round)
     {
         var leader = await cluster.LeaderAsync(Stop);
-        if (kills)
+        var others = cluster.Nodes.Hubs.Where(hub => hub != leader).Select(cluster.IndexOf).ToList();
+        switch (round % 4)
         {
-            await cluster.Nodes.KillAsync(leader, Stop);
-            return;
-        }
+            case 1 when network is not null:
+                await network.CutAsync(cluster.IndexOf(leader), others, Stop);
+                await TimeAsync("the cut");
+                Assert.True(await network.HealAsync(Stop) > 0, "Nothing was cut off.");
+                break;
+            case 3 when network is not null:
+                foreach (var other in others)
+                {
+                    await network.CutAsync(other, [cluster.IndexOf(leader)], Stop);
+                }
 
-        cluster.Nodes.Pause(leader);
-        var paused = TimeProvider.System.GetTimestamp();
-        await Eventually.TrueAsync(() => TimeProvider.System.GetElapsedTime(paused) > PauseOfLeader, "the pause", Stop);
-        cluster.Nodes.Resume(leader);
+                await TimeAsync("the cut");
+                Assert.True(await network.HealAsync(Stop) > 0, "Nothing was cut off.");
+                break;
+            case 1 or 2:
+                cluster.Nodes.Pause(leader);
+                await TimeAsync("the pause");
+                cluster.Nodes.Resume(leader);
+                break;
+            default:
+                await cluster.Nodes.KillAsync(leader, Stop);
+                break;
+        }
+    }
+
+    private static Task TimeAsync(string what)
+    {
+        var begun = TimeProvider.System.GetTimestamp();
+        return Eventually.TrueAsync(() => TimeProvider.System.GetElapsedTime(begun) > Strike, what, Stop);
     }
 
     private static async Task AskAsync(

@@ -2,7 +2,9 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Quicksilver.Client;
 using Quicksilver.Local;
 using Quicksilver.Model;
+using Quicksilver.Storage;
 using Quicksilver.Testing;
+using Quicksilver.Testing.Checkers;
 
 namespace Quicksilver.Cluster.Tests;
 
@@ -13,19 +15,42 @@ public sealed class ProcessCluster : IAsyncDisposable
 
     private readonly TempDirectory _directory = new();
 
-    private ProcessCluster(int hubs, string[] regions) => Nodes = LocalCluster.Create(
-        new() { Hubs = hubs, Regions = regions, Data = _directory.Sub("cluster"), BasePort = Ports.FreeRange(4 * (hubs + regions.Length)) }, TimeProvider.System);
+    private readonly MemberNetwork? _network;
+
+    private readonly Func<string, IEnumerable<string>>? _under;
+
+    private ProcessCluster(int hubs, string[] regions, MemberNetwork? network, Func<string, IEnumerable<string>>? under)
+    {
+        _network = network;
+        _under = under;
+        Nodes = LocalCluster.Create(
+            new()
+            {
+                Hubs = hubs,
+                Regions = regions,
+                Data = _directory.Sub("cluster"),
+                BasePort = Ports.FreeRange(4 * (hubs + regions.Length)),
+                Addresses = network is null ? [] : [.. Enumerable.Range(0, hubs).Select(network.AddressOf)],
+            },
+            TimeProvider.System);
+    }
 
     public LocalCluster Nodes { get; }
 
     public string Sub(string name) => _directory.Sub(name);
 
-    public static async Task<ProcessCluster> StartAsync(CancellationToken stop, int hubs = 3, string[]? regions = null)
+    /// <param name="network">Where the hub nodes are to be; null for this machine's loopback.</param>
+    /// <param name="under">A command to start each node under; null for none.</param>
+    /// <param name="prepare">What is done before the nodes are started; null for nothing.</param>
+    public static async Task<ProcessCluster> StartAsync(
+        CancellationToken stop, int hubs = 3, string[]? regions = null, MemberNetwork? network = null, Func<string, IEnumerable<string>>? under = null,
+        Func<LocalCluster, Task>? prepare = null)
     {
-        var cluster = new ProcessCluster(hubs, regions ?? ["eu", "us"]);
+        var cluster = new ProcessCluster(hubs, regions ?? ["eu", "us"], network, under);
+        await (prepare?.Invoke(cluster.Nodes) ?? Task.CompletedTask);
         foreach (var node in cluster.Nodes.Layout.Nodes)
         {
-            cluster.Nodes.Start(node.Node);
+            cluster.Start(node.Node);
         }
 
         await cluster.ReadyAsync(stop);
@@ -33,6 +58,12 @@ public sealed class ProcessCluster : IAsyncDisposable
     }
 
     public Task ReadyAsync(CancellationToken stop) => Nodes.ReadyAsync(Nodes.Layout.Nodes.Select(node => node.Node), ReadyTimeout, stop);
+
+    /// <summary>Starts a node that does not run, in its place in the network, under what all are started under.</summary>
+    public void Start(string node) => Nodes.Start(node, [.. _network?.Under(IndexOf(node)) ?? [], .. _under?.Invoke(node) ?? []]);
+
+    /// <summary>The place of a node among all.</summary>
+    public int IndexOf(string node) => Nodes.Layout.Nodes.Select(other => other.Node).ToList().IndexOf(node);
 
     /// <summary>A client of its own session, over one node or, by default, over any hub node.</summary>
     public QuicksilverClient Connect(TimeSpan deadline, params string[] nodes)
@@ -61,7 +92,7 @@ public sealed class ProcessCluster : IAsyncDisposable
                 {
                     if (!Nodes.IsRunning(node))
                     {
-                        Nodes.Start(node);
+                        Start(node);
                     }
                 }
             }
@@ -71,6 +102,24 @@ public sealed class ProcessCluster : IAsyncDisposable
             }
         },
         CancellationToken.None);
+
+    /// <summary>As <see cref="SuperviseAsync"/>, until it is disposed.</summary>
+    public IAsyncDisposable Supervised(string node) => new Supervisor(this, node);
+
+    private sealed class Supervisor : IAsyncDisposable
+    {
+        private readonly CancellationTokenSource _end = new();
+        private readonly Task _loop;
+
+        public Supervisor(ProcessCluster cluster, string node) => _loop = cluster.SuperviseAsync(node, _end.Token);
+
+        public async ValueTask DisposeAsync()
+        {
+            await _end.CancelAsync();
+            await _loop;
+            _end.Dispose();
+        }
+    }
 
     public ClusterInspector Inspector => new([.. Nodes.Layout.Nodes.Select(node => node.Gateway)], TimeProvider.System, NullLoggerFactory.Instance);
 
@@ -132,6 +181,32 @@ public sealed class ProcessCluster : IAsyncDisposable
 
         Assert.True(verification!.IsEqual, last);
         return verification.At;
+    }
+
+    /// <summary>Stops the hub nodes and looks at their logs: dense, alike, every operation once, and all that was acknowledged. Returns what is wrong.</summary>
+    public async Task<List<string>> WrongLogsAsync(IEnumerable<AcknowledgedWrite> acknowledged, CancellationToken stop)
+    {
+        var logs = new Dictionary<string, IReadOnlyList<LoggedWrite>>();
+        foreach (var hub in Nodes.Hubs)
+        {
+            await Nodes.StopAsync(hub, stop);
+            using var data = DataDirectory.Take(Nodes.DataOf(hub));
+            using var store = NodeStore.Open(data, new() { Node = NodeId.Parse(hub) });
+            using var view = store.AcquireView();
+            logs.Add(hub, LogChecks.Read(view));
+        }
+
+        var (first, log) = logs.First();
+        var wrong = new List<string>();
+        foreach (var (node, other) in logs)
+        {
+            wrong.AddRange(LogChecks.Dense(node, other));
+            wrong.AddRange(LogChecks.Agree(first, log, node, other));
+        }
+
+        wrong.AddRange(LogChecks.Once(log));
+        wrong.AddRange(LogChecks.Durable(log, acknowledged));
+        return wrong;
     }
 
     public async ValueTask DisposeAsync()

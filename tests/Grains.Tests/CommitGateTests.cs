@@ -20,7 +20,7 @@ public sealed class CommitGateTests : IDisposable
     {
         _hub = new(_directory.Sub("hub"));
         _gate = new(
-            new(NodeId.Parse("hub-0"), NodeRole.Hub, RegionName.Parse("hub"), "hub:1", [], _hub.Store, new HubLogClock(_hub.Store, TimeProvider.System)), _path);
+            new(NodeId.Parse("hub-0"), NodeRole.Hub, RegionName.Parse("hub"), "hub:1", [], _hub.Store, new HubLogClock(_hub.Store, () => true, TimeProvider.System)), _path);
     }
 
     private static CancellationToken Stop => TestContext.Current.CancellationToken;

@@ -45,7 +45,7 @@ public sealed class ReadGateTests : IDisposable
 
     private Task<Answer> Read(ReadRequirement requirement, NodeRole role = NodeRole.Hub, Func<View, Answer>? read = null)
     {
-        var node = new NodeContext(NodeId.Parse("n-0"), role, RegionName.Parse("eu"), "eu:1", [], _hub.Store, new HubLogClock(_hub.Store, _time));
+        var node = new NodeContext(NodeId.Parse("n-0"), role, RegionName.Parse("eu"), "eu:1", [], _hub.Store, new HubLogClock(_hub.Store, () => true, _time));
         return new ReadGate(node, _asked, Options, _time).AnswerAsync(
             requirement, read ?? (view => new(ReadStatus.Ok, view.Position.Revision)), (_, _) => throw new InvalidOperationException("The hub of the test calls nobody."),
             (status, context, problem) => new(status, context.Position.Revision, problem), Stop).AsTask();

@@ -31,7 +31,7 @@ public sealed class LogSourceTests : IDisposable
     }
 
     private LogSource Source(NodeStore store, LogSourceOptions? options = null) =>
-        new(NodeId.Parse("hub-0"), store, new HubLogClock(store, _time), options ?? new(), _time);
+        new(NodeId.Parse("hub-0"), store, new HubLogClock(store, () => true, _time), options ?? new(), _time);
 
     private OpenPullRequest Request(long revision, string child = "eu-0")
     {

@@ -28,7 +28,7 @@ public sealed class ReplicatorTests : IDisposable
     public ReplicatorTests()
     {
         _hub = new(_directory.Sub("hub"));
-        _source = new(NodeId.Parse("hub-0"), _hub.Store, new HubLogClock(_hub.Store, TimeProvider.System), new(), TimeProvider.System);
+        _source = new(NodeId.Parse("hub-0"), _hub.Store, new HubLogClock(_hub.Store, () => true, TimeProvider.System), new(), TimeProvider.System);
     }
 
     private static Replicator Start(ReplicaStore replica, IUpstream upstream, int seed = 1, ILogger<Replicator>? logger = null)

@@ -55,6 +55,17 @@ public sealed class FormationTests : IDisposable
     }
 
     [Fact]
+    public void A_hub_is_formed_with_the_first_feature_level_also_by_a_build_that_can_do_more()
+    {
+        var newer = new EntryApplier(_store, OperationWindow.Default, EntryApplier.SupportedFeatureLevel + 1);
+        var entry = new ByteWriter();
+        EntryFormat.WriteHeader(entry, new(new(1, 1), new(1_000), Revision.None, _store.Progress.Chain), 1);
+        EntryFormat.WriteCommand(entry, default, Form(1).Span);
+        Assert.Equal(CommitKind.Committed, Assert.Single(newer.Apply(new(1), entry.WrittenSpan)!.Outcomes).Kind);
+        Assert.Equal(EntryApplier.FirstFeatureLevel, _store.Progress.FeatureLevel);
+    }
+
+    [Fact]
     public void Of_two_formations_the_first_in_the_log_counts()
     {
         Assert.Equal([CommitKind.Committed], Apply(new(1_000), Form(1)));

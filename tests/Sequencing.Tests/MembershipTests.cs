@@ -191,7 +191,7 @@ public sealed class MembershipTests : IDisposable
         {
             try
             {
-                return await leader.RemoveAsync(node, Stop) is null;
+                return await leader.RemoveAsync(node, invite: false, Stop) is null;
             }
             catch (Exception e) when (e is not OperationCanceledException)
             {
@@ -201,7 +201,7 @@ public sealed class MembershipTests : IDisposable
         }));
         Assert.Single(removals, removed => removed);
         Assert.Equal(2, leader.Agreed.Members.Count);
-        Assert.NotNull(await leader.RemoveAsync(others[Array.IndexOf(removals, false)], Stop));
+        Assert.NotNull(await leader.RemoveAsync(others[Array.IndexOf(removals, false)], invite: false, Stop));
         Assert.Equal(2, leader.Agreed.Members.Count);
     }
 
@@ -232,9 +232,12 @@ public sealed class MembershipTests : IDisposable
     /// <summary>The leader says that the node is no member; the one that is copied does not know yet.</summary>
     private sealed class StalePeers(IReadOnlyList<HubMember> members) : IHubPeers
     {
-        public Task<bool?> IsMemberAsync(CancellationToken cancellation) => Task.FromResult<bool?>(false);
+        public Task<HubWord?> AskAsync(CancellationToken cancellation) => Task.FromResult<HubWord?>(new(false, members[2].Endpoint));
 
         public Task<AgreedMembers> FillAsync(NodeStore store, CancellationToken cancellation) => Task.FromResult(new AgreedMembers(members, new(10)));
+
+        public Task<(IncomingSnapshot Snapshot, AgreedMembers Agreed)> ReceiveAsync(NodeStore store, LogIndex atLeast, CancellationToken cancellation) =>
+            throw new InvalidOperationException("Nobody asked for it.");
 
         public Task RequestMembershipAsync(CancellationToken cancellation) => Task.CompletedTask;
     }
@@ -277,6 +280,20 @@ public sealed class MembershipTests : IDisposable
     }
 
     [Fact]
+    public void A_list_of_members_with_an_invitation_has_its_golden_form()
+    {
+        var members = Enumerable.Range(0, 3).Select(i => new HubMember(NodeId.Parse($"hub-{i}"), new(IPAddress.Loopback, 33_002 + (4 * i)))).ToList();
+        var directory = _directory.Sub("raft");
+        var agreed = new AgreedMembers(members[..2], new(512)) { Invited = [members[2]] };
+        new MemberStorage(directory, members[0].Node, members).Adopt(agreed);
+        var golden = Golden.Check("raft-members-invited", File.ReadAllBytes(Path.Combine(directory, MemberStorage.FileName)));
+        File.WriteAllBytes(Path.Combine(directory, MemberStorage.FileName), golden);
+        var read = new MemberStorage(directory, members[0].Node, []).Agreed;
+        Assert.Equal(agreed.Members, read.Members);
+        Assert.Equal(agreed.Invited, read.Invited);
+    }
+
+    [Fact]
     public void A_damaged_list_of_members_is_refused()
     {
         var members = new[] { new HubMember(NodeId.Parse("hub-0"), new(System.Net.IPAddress.Loopback, 1)) };
@@ -296,8 +313,8 @@ public sealed class MembershipTests : IDisposable
         }
     }
 
-    /// <summary>Removes a member through whoever leads.</summary>
-    private static async Task RemoveAsync(HubMembers hub, NodeId node)
+    /// <summary>Removes a member through whoever leads; by default it is invited to come back.</summary>
+    private static async Task RemoveAsync(HubMembers hub, NodeId node, bool invite = true)
     {
         await Eventually.TrueAsync(
             async () =>
@@ -309,7 +326,7 @@ public sealed class MembershipTests : IDisposable
 
                 try
                 {
-                    await engine.RemoveAsync(node, Stop);
+                    await engine.RemoveAsync(node, invite, Stop);
                 }
                 catch (Exception e) when (e is not OperationCanceledException || !Stop.IsCancellationRequested)
                 {

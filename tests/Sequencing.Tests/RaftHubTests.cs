@@ -98,7 +98,7 @@ public sealed class RaftHubTests : IDisposable
     }
 
     [Fact]
-    public async Task A_member_behind_the_kept_log_says_that_it_needs_repair_and_stops()
+    public async Task A_member_behind_the_kept_log_stops_and_started_again_goes_on_from_a_snapshot_with_its_vote()
     {
         var cut = new SequencerOptions { RaftLog = new() { CutAfterEntries = 100, KeepShare = 0.1 } };
         await using var hub = await HubMembers.StartAsync(_directory, 3, Stop, cut);
@@ -114,6 +114,24 @@ public sealed class RaftHubTests : IDisposable
         await hub.RestartAsync(follower, Stop);
         var fault = await follower.Engine!.Fault.WaitAsync(TimeSpan.FromSeconds(20), Stop);
         Assert.IsType<NeedsRepairException>(fault);
+
+        await hub.StopAsync(follower, Stop);
+        await hub.RestartAsync(follower, Stop);
+        Assert.Equal(1, follower.Store!.Progress.FullCopies);
+        Assert.Equal(3, follower.Engine!.Agreed.Members.Count);
+        await hub.CommitAsync([commands.Put(new(1), "after", "v")], Stop);
+        try { await hub.WaitForEqualAsync(new(402), Stop); } catch (TimeoutException) { throw new InvalidOperationException(string.Join("\n", hub.Members.Select(m => $"{m.Node} {m.Store!.Progress} {m.Engine!.Raft.Leadership} {(m.Engine.Fault.IsCompleted ? m.Engine.Fault.Result : null)}"))); }
+
+        // Its vote counts, a retry is known to it, and after one more restart it has all of it still.
+        var retry = commands.Put(new(1), "retried", "v");
+        Assert.Equal(CommitOutcome.Committed(new(403)), (await hub.CommitAsync([retry], Stop))[0]);
+        await hub.StopAsync(hub.Members.First(member => member != follower), Stop);
+        Assert.Equal(CommitOutcome.Committed(new(403)), (await hub.CommitAsync([retry], Stop))[0]);
+        await hub.StopAsync(follower, Stop);
+        await hub.RestartAsync(follower, Stop);
+        Assert.Equal(CommitOutcome.Committed(new(404)), (await hub.CommitAsync([commands.Put(new(1), "last", "v")], Stop))[0]);
+        await hub.WaitForEqualAsync(new(404), Stop);
+        Assert.False(follower.Engine!.Fault.IsCompleted);
     }
 
     [Fact]

@@ -23,7 +23,7 @@ public sealed class SequencerTests : IAsyncDisposable
     public SequencerTests()
     {
         _hub = new(_directory.Sub("hub"));
-        _sequencer = new(_log, _hub.Store, new HubLogClock(_hub.Store, _time), new() { MaxQueuedCommands = 2 }, 77, _time, NullLogger<Sequencer>.Instance);
+        _sequencer = new(_log, _hub.Store, new HubLogClock(_hub.Store, () => true, _time), new() { MaxQueuedCommands = 2 }, 77, _time, NullLogger<Sequencer>.Instance);
         _log.Apply = entry => _sequencer.OnApplied(_hub.Applier.Apply(new(_hub.Index.Value + 1), entry.Span)!);
         _sequencer.Start();
     }

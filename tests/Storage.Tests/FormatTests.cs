@@ -274,4 +274,30 @@ public sealed class FormatTests
 
         void AssertRefused(byte[] bytes) => Assert.True(Xunit.Record.Exception(() => read(bytes)) is StorageException or MalformedDataException);
     }
+
+    [Fact]
+    public void The_bytes_of_a_snapshots_header_are_those_of_the_golden_file()
+    {
+        var progress = new StoreProgress { Cluster = new(1, 2), Position = new(LogId.Main, new(3, 4), new(5)), AppliedIndex = new(6), Oldest = new(2) };
+        var header = new SnapshotHeader(NodeId.Parse("hub-0"), progress, new(7), 0x0102030405060708);
+        var golden = Golden.Check("snapshot-header", Write(header.Write));
+        Assert.Equal(header, SnapshotHeader.Read(golden));
+        Assert.Throws<MalformedDataException>(() => SnapshotHeader.Read(golden.AsSpan(..^1)));
+        Assert.Throws<MalformedDataException>(() => SnapshotHeader.Read([2, .. golden.AsSpan(1)]));
+    }
+
+    [Fact]
+    public void The_bytes_of_a_snapshots_block_are_those_of_the_golden_file()
+    {
+        using var directory = new TempDirectory();
+        using var hub = new HubStore(directory.Sub("hub"));
+        hub.ApplyOne(hub.Commands.Put(HubStore.Flags, "a", "on"));
+        using var view = hub.Store.AcquireView();
+        var golden = Golden.Check("snapshot-block", SnapshotBlock.Read(view, SnapshotSection.Rows, [0, 0, 0, 0, (byte)'e'], 1_000).ToArray());
+        var rows = new List<string>();
+        var (last, isLast) = SnapshotBlock.Parse(golden, SnapshotSection.Rows, [0, 0, 0, 0, (byte)'e'], (key, _) => rows.Add(Convert.ToHexStringLower(key)));
+        Assert.Equal(["00000000666c616773", "0000000161"], rows);
+        Assert.True(isLast);
+        Assert.Equal([0, 0, 0, 1, (byte)'a'], last);
+    }
 }

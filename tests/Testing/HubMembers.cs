@@ -25,6 +25,9 @@ public sealed class HubMembers : IAsyncDisposable
         public DataDirectory? Directory { get; set; }
         public NodeStore? Store { get; set; }
         public HubEngine? Engine { get; set; }
+
+        /// <summary>Highest feature level that it can apply from its next start on: it plays a build.</summary>
+        public int FeatureLevel { get; set; } = EntryApplier.SupportedFeatureLevel;
     }
 
     public List<Member> Members { get; } = [];
@@ -78,7 +81,7 @@ public sealed class HubMembers : IAsyncDisposable
         var raft = new RaftNodeOptions { Self = member.Node, Members = configured ?? _addresses, LogDirectory = member.Directory.RaftPath, Log = _log };
         var random = new Random(member.Node.GetHashCode());
         member.Engine = await HubEngine.OpenAsync(
-            member.Store, raft, new LivePeers(this, member.Node), _options, TimeProvider.System, () => (ulong)random.NextInt64(), NullLoggerFactory.Instance, stop);
+            member.Store, raft, new LivePeers(this, member.Node), _options with { SupportedFeatureLevel = member.FeatureLevel }, TimeProvider.System, () => (ulong)random.NextInt64(), NullLoggerFactory.Instance, stop);
     }
 
     public async Task StopAsync(Member member, CancellationToken stop)
@@ -141,9 +144,9 @@ public sealed class HubMembers : IAsyncDisposable
     /// <summary>The others, asked directly.</summary>
     private sealed class LivePeers(HubMembers hub, NodeId self) : IHubPeers
     {
-        public async Task<bool?> IsMemberAsync(CancellationToken cancellation) =>
+        public async Task<HubWord?> AskAsync(CancellationToken cancellation) =>
             hub.Leader is { Engine: { } engine } && await engine.Sequencer.ReadBarrierAsync(cancellation) is not null
-                ? engine.Agreed.Members.Any(member => member.Node == self)
+                ? new(engine.Agreed.Members.Any(member => member.Node == self), engine.Agreed.Invited.FirstOrDefault(member => member.Node == self)?.Endpoint)
                 : null;
 
         public async Task<AgreedMembers> FillAsync(NodeStore store, CancellationToken cancellation)
@@ -151,11 +154,32 @@ public sealed class HubMembers : IAsyncDisposable
             var source = hub.Leader!.Store!;
             var progress = source.Progress;
             var agreed = hub.Leader.Engine!.Agreed;
+            if (store.Progress.Cluster.IsNone)
+            {
+                using var sending = new SnapshotSource(hub.Leader.Node, source, hub.Leader.Engine!.Raft.TermOf, new(), TimeProvider.System);
+                using var snapshot = await new SnapshotCopy(Identity, store, NullLogger.Instance).ReceiveAsync(sending, isOfUse: null, cancellation);
+                store.Install(snapshot);
+                progress = source.Progress;
+                agreed = hub.Leader.Engine!.Agreed;
+            }
+
             using var log = new LogSource(hub.Leader.Node, source, hub.Leader.Engine!.Clock, new(), TimeProvider.System);
-            await new LogCopy(new(self, RegionName.Parse("hub"), ""), store).CopyAsync(log, progress.Position.Revision, cancellation);
+            await new LogCopy(Identity, store).CopyAsync(log, progress.Position.Revision, cancellation);
             HubCopy.Complete(store, progress);
             return agreed with { AsOf = agreed.AsOf > progress.AppliedIndex ? agreed.AsOf : progress.AppliedIndex };
         }
+
+        public async Task<(IncomingSnapshot Snapshot, AgreedMembers Agreed)> ReceiveAsync(NodeStore store, LogIndex atLeast, CancellationToken cancellation)
+        {
+            using var source = new SnapshotSource(hub.Leader!.Node, hub.Leader.Store!, hub.Leader.Engine!.Raft.TermOf, new(), TimeProvider.System);
+            var snapshot = await new SnapshotCopy(Identity, store, NullLogger.Instance).ReceiveAsync(
+                source, header => header.Progress.AppliedIndex >= atLeast && header.AppliedTerm != default, cancellation);
+            var agreed = hub.Leader.Engine.Agreed;
+            var applied = snapshot.Header!.Progress.AppliedIndex;
+            return (snapshot, agreed with { AsOf = agreed.AsOf > applied ? agreed.AsOf : applied });
+        }
+
+        private ReplicaIdentity Identity => new(self, RegionName.Parse("hub"), "");
 
         public Task RequestMembershipAsync(CancellationToken cancellation)
         {

@@ -15,11 +15,14 @@ public sealed class HubStore : IDisposable
 
     private readonly string _path;
     private readonly OperationWindow _window;
+    private readonly Action<byte[]>? _onEntry;
     private DataDirectory _directory;
     private ulong _proposal;
 
-    public HubStore(string path, OperationWindow? window = null)
+    /// <param name="onEntry">Hears of every entry that is applied, as bytes.</param>
+    public HubStore(string path, OperationWindow? window = null, Action<byte[]>? onEntry = null)
     {
+        _onEntry = onEntry;
         _path = path;
         _window = window ?? OperationWindow.Default;
         _directory = DataDirectory.Take(path);
@@ -55,6 +58,7 @@ public sealed class HubStore : IDisposable
     public CommitOutcome[] Apply(params IReadOnlyList<ReadOnlyMemory<byte>> commands)
     {
         LastEntry = Entry(Store.Progress, commands);
+        _onEntry?.Invoke(LastEntry);
         return Applier.Apply(new(Index.Value + 1), LastEntry)!.Outcomes;
     }
 

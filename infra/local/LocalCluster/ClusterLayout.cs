@@ -16,6 +16,9 @@ public sealed record ClusterOptions
     /// <summary>Directory of everything the cluster writes: data, membership, logs, cluster.json.</summary>
     public required string Data { get; init; }
 
+    /// <summary>Addresses of the nodes, hub nodes first; the loopback address where there are none.</summary>
+    public IReadOnlyList<string> Addresses { get; init; } = [];
+
     /// <summary>First of the ports that are used, four per node.</summary>
     public int BasePort { get; init; } = 33_000;
 }
@@ -36,6 +39,8 @@ public sealed record ClusterLayout(IReadOnlyList<ClusterNode> Nodes)
 {
     private const int PortsPerNode = 4;
     private const string FileName = "cluster.json";
+
+    internal const string Loopback = "127.0.0.1";
 
     private static readonly JsonSerializerOptions Json = new()
     {
@@ -68,12 +73,25 @@ public sealed record ClusterLayout(IReadOnlyList<ClusterNode> Nodes)
             Path.GetFullPath(Path.Combine(options.Data, "logs", $"{name.Node}.log"))))]);
     }
 
+    /// <summary>A node of another name in the place of one, on four ports of its own.</summary>
+    public ClusterLayout Replace(string old, string node, int basePort) => new([.. Nodes.Select(planned => planned.Node != old ? planned : planned with
+    {
+        Node = node,
+        Pid = 0,
+        Gateway = $"127.0.0.1:{basePort}",
+        Http = $"127.0.0.1:{basePort + 1}",
+        Raft = planned.Raft is null ? null : $"127.0.0.1:{basePort + 2}",
+        Log = Path.Combine(Path.GetDirectoryName(planned.Log)!, $"{node}.log"),
+    })]);
+
     /// <summary>The port where the silos of a node's cluster connect: next to the gateway's.</summary>
     public static int SiloPort(ClusterNode node) => Port(node.Gateway) + 3;
 
+    internal static string Address(string endpoint) => endpoint[..endpoint.LastIndexOf(':')];
+
     public static int Port(string endpoint) => int.Parse(endpoint[(endpoint.LastIndexOf(':') + 1)..], System.Globalization.CultureInfo.InvariantCulture);
 
-    private static string At(ClusterOptions options, int node, int port) => $"127.0.0.1:{options.BasePort + (PortsPerNode * node) + port}";
+    private static string At(ClusterOptions options, int node, int port) => $"{options.Addresses.ElementAtOrDefault(node) ?? Loopback}:{options.BasePort + (PortsPerNode * node) + port}";
 
     /// <summary>Reads the layout of a cluster that was started before.</summary>
     public static ClusterLayout Load(string data)

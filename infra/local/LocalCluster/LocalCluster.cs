@@ -69,6 +69,12 @@ public sealed class LocalCluster
             },
             ["Membership"] = new Dictionary<string, string> { ["Directory"] = Path.Combine(Data, "membership", node.Region) },
         };
+        if (ClusterLayout.Address(node.Gateway) is var address and not ClusterLayout.Loopback)
+        {
+            settings["Address"] = address;
+            settings["AllowInsecure"] = true;
+        }
+
         var hubs = Layout.Nodes.Where(other => other.Role == "hub");
         if (node.Role == "hub")
         {
@@ -85,8 +91,31 @@ public sealed class LocalCluster
 
     private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
 
+    /// <summary>
+    /// Puts a hub node of another name, on ports of its own, into the place of one that does not run. Starts nothing, and tells nobody:
+    /// the configurations of the others name the old one on.
+    /// </summary>
+    /// <param name="basePort">First of four free ports.</param>
+    public void Replace(string old, string node, int basePort)
+    {
+        if (IsRunning(old))
+        {
+            throw new InvalidOperationException($"Node '{old}' is running.");
+        }
+
+        lock (_gate)
+        {
+            Layout = Layout.Replace(old, node, basePort);
+            WriteConfiguration(this[node]);
+            Layout.Save(Data);
+        }
+    }
+
     /// <summary>Starts a node that does not run. Does not wait for it.</summary>
-    public void Start(string node)
+    public void Start(string node) => Start(node, []);
+
+    /// <summary>Starts a node by a command that becomes the program named after it, as <c>env NAME=VALUE</c> does.</summary>
+    public void Start(string node, IEnumerable<string> under)
     {
         var planned = this[node];
         if (NodeProcess.IsRunning(planned.Pid))
@@ -94,7 +123,8 @@ public sealed class LocalCluster
             throw new InvalidOperationException($"Node '{node}' is running already, as process {planned.Pid}.");
         }
 
-        Record(planned with { Pid = NodeProcess.Start(SiloExecutable, ["--config", ConfigurationOf(node)], planned.Log) });
+        string[] command = [.. under, SiloExecutable, "--config", ConfigurationOf(node)];
+        Record(planned with { Pid = NodeProcess.Start(command[0], command[1..], planned.Log) });
     }
 
     /// <summary>Ends a node with SIGKILL, as a crash does.</summary>

@@ -15,7 +15,7 @@ public sealed class HubGrain(NodeContext node, NodeDirectory nodes, HubAccess hu
     {
         if (FindLeader() is not { } leader)
         {
-            return new(HubAnswerStatus.Unavailable, [], null, default, NoLeader);
+            return new(HubAnswerStatus.Unavailable, [], null, default, NoLeader, []);
         }
 
         try
@@ -24,12 +24,21 @@ public sealed class HubGrain(NodeContext node, NodeDirectory nodes, HubAccess hu
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
-            return new(HubAnswerStatus.Unavailable, [], null, default, e.Message);
+            return new(HubAnswerStatus.Unavailable, [], null, default, e.Message, []);
         }
     }
 
     /// <inheritdoc/>
     public Task<HubChangeAnswer> Remove(NodeId target, bool force) => ChangeAsync(leader => leader.RemoveMember(target, force));
+
+    /// <inheritdoc/>
+    public Task<HubChangeAnswer> Repair(NodeId target, bool force) => ChangeAsync(leader => leader.RepairMember(target, force));
+
+    /// <inheritdoc/>
+    public Task<HubChangeAnswer> Invite(HubMemberInfo newcomer) => ChangeAsync(leader => leader.InviteMember(newcomer));
+
+    /// <inheritdoc/>
+    public Task<HubChangeAnswer> Transfer(NodeId from, NodeId? to) => ChangeAsync(leader => leader.Transfer(from, to));
 
     /// <inheritdoc/>
     public Task<HubChangeAnswer> Join(NodeId newcomer) => ChangeAsync(leader => leader.AddMember(newcomer));
@@ -44,7 +53,7 @@ public sealed class HubGrain(NodeContext node, NodeDirectory nodes, HubAccess hu
         return new(new HubProgress(
             progress.Cluster, progress.Position, progress.Chain, progress.Oldest, progress.AppliedIndex, progress.LogTime, progress.FeatureLevel,
             progress.NextKeyspace, progress.OperationsFloor,
-            agreed is null ? [] : MemberChanges.Describe(agreed),
+            agreed is null ? [] : MemberChanges.Describe(agreed.Members),
             agreed is null || agreed.AsOf < progress.AppliedIndex ? progress.AppliedIndex : agreed.AsOf));
     }
 

@@ -35,13 +35,33 @@ public interface INodeService : IGrainService
     [Alias("RemoveMember"), ResponseTimeout("00:00:09")]
     Task<HubChangeAnswer> RemoveMember(NodeId target, bool force);
 
+    /// <summary>As <see cref="RemoveMember"/>, for <see cref="IHubGrain.Repair"/>.</summary>
+    [Alias("RepairMember"), ResponseTimeout("00:00:09")]
+    Task<HubChangeAnswer> RepairMember(NodeId target, bool force);
+
+    /// <summary>As <see cref="IHubGrain.Invite"/>, where this node leads.</summary>
+    [Alias("InviteMember"), ResponseTimeout("00:00:09")]
+    Task<HubChangeAnswer> InviteMember(HubMemberInfo newcomer);
+
     /// <summary>As <see cref="IHubGrain.Join"/>, where this node leads.</summary>
     [Alias("AddMember")]
     Task<HubChangeAnswer> AddMember(NodeId newcomer);
+
+    /// <summary>As <see cref="IHubGrain.Transfer"/>, where this node leads.</summary>
+    [Alias("Transfer"), ResponseTimeout("00:00:09")]
+    Task<HubChangeAnswer> Transfer(NodeId from, NodeId? to);
+
+    /// <summary>Leaves the next election to others, for 2 s at most. Answers at once.</summary>
+    [Alias("StandAside")]
+    Task StandAside();
 }
 
 /// <summary>What only hub nodes have: the way into the order, and who votes on it.</summary>
-public sealed record HubAccess(ISequencer? Sequencer, IHubMembership? Membership);
+public sealed record HubAccess(ISequencer? Sequencer, IHubMembership? Membership)
+{
+    /// <summary>True where the silos of this node's cluster share a membership table, so that another node can find it.</summary>
+    public bool IsShared { get; init; }
+}
 
 /// <inheritdoc/>
 [Reentrant]
@@ -75,10 +95,26 @@ public sealed class NodeService(
     public Task<HubMembersAnswer> Members() => changes.MembersAsync();
 
     /// <inheritdoc/>
-    public Task<HubChangeAnswer> RemoveMember(NodeId target, bool force) => changes.RemoveAsync(target, force);
+    public Task<HubChangeAnswer> RemoveMember(NodeId target, bool force) => changes.RemoveAsync(target, force, invite: false);
 
     /// <inheritdoc/>
-    public Task<HubChangeAnswer> AddMember(NodeId newcomer) => changes.AddAsync(newcomer);
+    public Task<HubChangeAnswer> RepairMember(NodeId target, bool force) => changes.RemoveAsync(target, force, invite: true);
+
+    /// <inheritdoc/>
+    public Task<HubChangeAnswer> InviteMember(HubMemberInfo newcomer) => changes.InviteAsync(newcomer);
+
+    /// <inheritdoc/>
+    public Task<HubChangeAnswer> AddMember(NodeId newcomer) => Task.FromResult(changes.Add(newcomer));
+
+    /// <inheritdoc/>
+    public Task<HubChangeAnswer> Transfer(NodeId from, NodeId? to) => changes.TransferAsync(from, to);
+
+    /// <inheritdoc/>
+    public Task StandAside()
+    {
+        hub.Membership?.BeginStandAside();
+        return Task.CompletedTask;
+    }
 }
 
 /// <summary>Reaches the node service of a silo.</summary>

@@ -17,6 +17,8 @@ internal sealed class HubPaths : ICommitPath, IHubReads
     private readonly NodeDirectory _nodes;
     private readonly INodeServiceClient _services;
     private readonly CommitMerger _toLeader;
+    private readonly Lock _gate = new();
+    private (INodeService Leader, SharedRound<Revision?> Round)? _barriers;
 
     public HubPaths(NodeContext node, ISequencer sequencer, NodeDirectory nodes, INodeServiceClient services)
     {
@@ -77,12 +79,26 @@ internal sealed class HubPaths : ICommitPath, IHubReads
 
         try
         {
-            return FindLeader() is { } leader ? await leader.ReadBarrier().WaitAsync(cancellation) : null;
+            return FindLeader() is { } leader ? await BarriersOf(leader).RunAsync().WaitAsync(cancellation) : null;
         }
         catch (Exception e) when (e is not OutOfMemoryException && !cancellation.IsCancellationRequested)
         {
             // A leader that cannot be asked is none.
             return null;
+        }
+    }
+
+    /// <summary>What is asked of a leader that died hangs for a while; whoever comes after another one leads must not wait for it.</summary>
+    private SharedRound<Revision?> BarriersOf(INodeService leader)
+    {
+        lock (_gate)
+        {
+            if (_barriers is not { } barriers || !barriers.Leader.Equals(leader))
+            {
+                _barriers = barriers = (leader, new(leader.ReadBarrier));
+            }
+
+            return barriers.Round;
         }
     }
 

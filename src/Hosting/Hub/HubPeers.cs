@@ -33,21 +33,29 @@ internal sealed partial class HubPeers(
     private const int MaxParts = 20;
     private const int MaxTries = 30;
 
+    /// <summary>What is asked again and again is not complained of each time.</summary>
+    private static readonly TimeSpan ComplainPeriod = TimeSpan.FromSeconds(10);
+
     private readonly ILogger _logger = loggers.CreateLogger<HubPeers>();
+    private (string? Why, long At) _complained;
+
+    private ReplicaIdentity Identity => new(settings.NodeId, settings.Region, settings.GatewayText);
 
     /// <inheritdoc/>
-    public async Task<bool?> IsMemberAsync(CancellationToken cancellation)
+    public async Task<HubWord?> AskAsync(CancellationToken cancellation)
     {
         try
         {
             return await AskAsync(session => MembersAsync(session, cancellation), cancellation) is { } answer
-                ? answer.Members.Any(member => member.Node == settings.NodeId)
+                ? new(
+                    answer.Members.Any(member => member.Node == settings.NodeId),
+                    answer.Invited?.FirstOrDefault(member => member.Node == settings.NodeId) is { } invited ? IPEndPoint.Parse(invited.Endpoint) : null)
                 : null;
         }
         catch (Exception e) when (e is not OutOfMemoryException && !cancellation.IsCancellationRequested)
         {
             // Nothing that says anything about the membership.
-            LogNoAnswer(e.Message);
+            Complain(e.Message);
             return null;
         }
     }
@@ -60,7 +68,7 @@ internal sealed partial class HubPeers(
             return answer;
         }
 
-        LogNoAnswer(answer.Problem ?? "no reason given");
+        Complain(answer.Problem ?? "no reason given");
         return null;
     }
 
@@ -68,25 +76,64 @@ internal sealed partial class HubPeers(
     public async Task<AgreedMembers> FillAsync(NodeStore store, CancellationToken cancellation)
     {
         await File.WriteAllTextAsync(directory.JoiningMark, "This directory is being filled from another member of the hub.\n", cancellation);
+        return await RepeatAsync(store, (session, stop) => FillAsync(session, store, stop), cancellation);
+    }
+
+    /// <inheritdoc/>
+    public async Task<(IncomingSnapshot Snapshot, AgreedMembers Agreed)> ReceiveAsync(NodeStore store, LogIndex atLeast, CancellationToken cancellation)
+    {
+        var received = await RepeatAsync(store, (session, stop) => ReceiveAsync(session, store, atLeast, stop), cancellation);
+        return (received.Snapshot, received.Agreed);
+    }
+
+    private async Task<Received?> ReceiveAsync(LinkSession session, NodeStore store, LogIndex atLeast, CancellationToken cancellation)
+    {
+        using var bound = CancellationTokenSource.CreateLinkedTokenSource(cancellation, session.Lost);
+        var snapshot = await new SnapshotCopy(Identity, store, _logger).ReceiveAsync(
+            new GrainSnapshotSource(session), header => header.Progress.AppliedIndex >= atLeast && header.AppliedTerm != default, bound.Token);
+        try
+        {
+            // Asked for after the snapshot was taken: they miss no change up to it.
+            var source = await session.Grains.GetGrain<IHubGrain>(0).Progress().AsTask().WaitAsync(CallTimeout, time, bound.Token);
+            return new(snapshot, Agreed(source));
+        }
+        catch
+        {
+            snapshot.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>What was copied stays over failures, and the next try goes on from there.</summary>
+    private async Task<TAnswer> RepeatAsync<TAnswer>(
+        NodeStore store, Func<LinkSession, CancellationToken, Task<TAnswer?>> copy, CancellationToken cancellation)
+        where TAnswer : class
+    {
         for (var tries = 1; ; tries++)
         {
             string why;
             try
             {
-                if (await AskAsync(session => FillAsync(session, store, cancellation), cancellation) is { } agreed)
+                // A snapshot that was begun can be ended only where it was begun.
+                NodeId? begunAt;
+                using (var begun = store.OpenIncoming())
                 {
-                    return agreed;
+                    begunAt = begun.Header?.Source;
+                }
+
+                if (await AskAsync(session => copy(session, cancellation), cancellation, tries % 2 == 1 ? begunAt : null) is { } answer)
+                {
+                    return answer;
                 }
 
                 why = "the nodes that answer are behind the leader, or have not heard yet that this node is no member";
             }
             catch (Exception e) when (e is not (OutOfMemoryException or StorageException) && !cancellation.IsCancellationRequested)
             {
-                // What was copied stays, and the next try goes on from there.
                 why = e.Message;
             }
 
-            LogNoAnswer(why);
+            Complain(why);
             if (tries == MaxTries)
             {
                 throw new NeedsRepairException($"No other member of the hub could be copied: {why}. Start this node again when the hub is in order.");
@@ -105,8 +152,15 @@ internal sealed partial class HubPeers(
             return null;
         }
 
+        if (store.Progress.Cluster.IsNone)
+        {
+            // Installed as that of no Raft entry: what the leader says of the members may be newer. The log says the rest.
+            using var snapshot = await new SnapshotCopy(Identity, store, _logger).ReceiveAsync(new GrainSnapshotSource(session), isOfUse: null, bound.Token);
+            store.Install(snapshot);
+        }
+
         var hub = session.Grains.GetGrain<IHubGrain>(0);
-        var copy = new LogCopy(new(settings.NodeId, settings.Region, settings.GatewayText), store);
+        var copy = new LogCopy(Identity, store);
         for (var part = 1; ; part++)
         {
             var source = await hub.Progress().AsTask().WaitAsync(CallTimeout, time, bound.Token);
@@ -127,10 +181,16 @@ internal sealed partial class HubPeers(
                     Cluster = source.Cluster, Position = source.Position, Chain = source.Chain, Oldest = source.Oldest, AppliedIndex = source.AppliedIndex,
                     LogTime = source.LogTime, FeatureLevel = source.FeatureLevel, NextKeyspace = source.NextKeyspace, OperationsFloor = source.OperationsFloor,
                 });
-                return new([.. source.Members.Select(member => new HubMember(member.Node, IPEndPoint.Parse(member.Endpoint)))], source.MembersAsOf);
+                return Agreed(source);
             }
         }
     }
+
+    private static AgreedMembers Agreed(HubProgress source) =>
+        new([.. source.Members.Select(member => new HubMember(member.Node, IPEndPoint.Parse(member.Endpoint)))], source.MembersAsOf);
+
+    /// <summary>What a member that is behind gets.</summary>
+    private sealed record Received(IncomingSnapshot Snapshot, AgreedMembers Agreed);
 
     /// <inheritdoc/>
     public async Task RequestMembershipAsync(CancellationToken cancellation)
@@ -141,20 +201,29 @@ internal sealed partial class HubPeers(
                 session => session.Grains.GetGrain<IHubGrain>(0).Join(settings.NodeId).WaitAsync(CallTimeout, time, cancellation), cancellation);
             if (answer.Problem is { } problem)
             {
-                LogNoAnswer(problem);
+                Complain(problem);
             }
         }
         catch (Exception e) when (e is not OutOfMemoryException && !cancellation.IsCancellationRequested)
         {
             // It is asked again.
-            LogNoAnswer(e.Message);
+            Complain(e.Message);
+        }
+    }
+
+    private void Complain(string why)
+    {
+        if (_complained.Why != why || time.GetElapsedTime(_complained.At) > ComplainPeriod)
+        {
+            _complained = (why, time.GetTimestamp());
+            LogNoAnswer(why);
         }
     }
 
     /// <summary>Each question has a link of its own: they are few, and which gateways there are changes.</summary>
-    private async Task<TAnswer> AskAsync<TAnswer>(Func<LinkSession, Task<TAnswer>> ask, CancellationToken cancellation)
+    private async Task<TAnswer> AskAsync<TAnswer>(Func<LinkSession, Task<TAnswer>> ask, CancellationToken cancellation, NodeId? only = null)
     {
-        var gateways = await FindGatewaysAsync();
+        var gateways = await FindGatewaysAsync(only);
         if (gateways.Count == 0)
         {
             throw new QuicksilverException(QuicksilverErrorCode.Unavailable, "No other node of the hub is in the membership table.");
@@ -165,7 +234,7 @@ internal sealed partial class HubPeers(
         return await ask(await link.ConnectAsync(ConnectTimeout, cancellation));
     }
 
-    private async Task<IReadOnlyList<string>> FindGatewaysAsync()
+    private async Task<IReadOnlyList<string>> FindGatewaysAsync(NodeId? only)
     {
         using var table = new FileMembershipTable(
             Options.Create(new FileMembershipOptions { Directory = membershipDirectory }),
@@ -176,6 +245,7 @@ internal sealed partial class HubPeers(
             .. from row in rows.Members
                let entry = row.Item1
                where entry.Status == SiloStatus.Active && entry.SiloName != settings.NodeId.Value && entry.ProxyPort > 0
+                   && (only is null || entry.SiloName == only.Value.Value)
                orderby entry.IAmAliveTime descending
                select new IPEndPoint(entry.SiloAddress.Endpoint.Address, entry.ProxyPort).ToString(),
         ];

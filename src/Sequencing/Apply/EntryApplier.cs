@@ -17,13 +17,20 @@ public sealed class EntryApplier
     /// <summary>Highest feature level this build can apply.</summary>
     public const int SupportedFeatureLevel = 1;
 
+    /// <summary>The level that every hub is formed with, whatever its builds can do: all must make the same of the first entry.</summary>
+    public const int FirstFeatureLevel = 1;
+
+    private readonly int _supportedLevel;
+
     private readonly NodeStore _store;
     private readonly ApplyBatch _batch;
     private readonly RecentOperations _recent;
     private readonly ConditionJudge _conditions;
 
-    public EntryApplier(NodeStore store, OperationWindow window)
+    /// <param name="supportedLevel">Highest feature level that may be applied; above it a member stops.</param>
+    public EntryApplier(NodeStore store, OperationWindow window, int supportedLevel = SupportedFeatureLevel)
     {
+        _supportedLevel = supportedLevel;
         _store = store;
         _batch = new(store);
         _conditions = new(_batch);
@@ -242,16 +249,16 @@ public sealed class EntryApplier
 
         command.ReadFormCluster(out var cluster, out var history);
         _batch.Adopt(cluster, history);
-        _batch.SetFeatureLevel(SupportedFeatureLevel);
+        _batch.SetFeatureLevel(FirstFeatureLevel);
         return CommitOutcome.Committed(_batch.Revision);
     }
 
     private CommitOutcome RaiseFeatureLevel(in CommandView command)
     {
         var level = command.ReadFeatureLevel();
-        if (level > SupportedFeatureLevel)
+        if (level > _supportedLevel)
         {
-            throw new StorageException(StorageFault.Foreign, $"The hub moved to feature level {level}; this build applies up to {SupportedFeatureLevel}. Upgrade this member.");
+            throw new StorageException(StorageFault.Foreign, $"The hub moved to feature level {level}; this build applies up to {_supportedLevel}. Upgrade this member.");
         }
 
         if (level <= _batch.FeatureLevel)

@@ -21,6 +21,7 @@ public sealed partial class Sequencer : ISequencer, IAsyncDisposable
     private readonly CancellationTokenSource _stop = new();
     private Task _loop = Task.CompletedTask;
     private volatile bool _stopping;
+    private volatile TaskCompletionSource? _drained;
     private int _signalled;
 
     public Sequencer(
@@ -57,7 +58,7 @@ public sealed partial class Sequencer : ISequencer, IAsyncDisposable
         }
 
         var submission = new Submission(commands, bytes);
-        if (_stopping || !_log.Leadership.IsLeader)
+        if (_stopping || _drained is not null || !_log.Leadership.IsLeader)
         {
             submission.CompleteAll(CommitOutcome.Unavailable);
         }
@@ -79,6 +80,21 @@ public sealed partial class Sequencer : ISequencer, IAsyncDisposable
 
     /// <summary>To be called for every entry that this member applies, on the thread that applied it.</summary>
     public void OnApplied(AppliedEntry applied) => _pump.OnApplied(applied.Proposal, applied.Outcomes);
+
+    /// <summary>
+    /// Refuses new commands as Unavailable until <see cref="Resume"/>, and returns when the fate of what was taken is known here, or
+    /// is known not to be. One caller at a time. Cancelling ends the wait and nothing else.
+    /// </summary>
+    public async Task PauseAsync(CancellationToken cancellation)
+    {
+        var drained = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _drained = drained;
+        Signal();
+        await drained.Task.WaitAsync(cancellation).ConfigureAwait(false);
+    }
+
+    /// <summary>Takes commands again, where this member leads.</summary>
+    public void Resume() => _drained = null;
 
     /// <summary>Refuses new commands and completes what was taken.</summary>
     public async Task StopAsync()
@@ -105,6 +121,7 @@ public sealed partial class Sequencer : ISequencer, IAsyncDisposable
                 await ProposeAsync(proposal).ConfigureAwait(false);
             }
 
+            _drained?.TrySetResult();
             if (_stopping)
             {
                 _pump.Close();

@@ -40,6 +40,9 @@ internal sealed class DurableWriteAheadLog(WriteAheadLog.Options options, HubSta
     /// <inheritdoc/>
     public Term LeadingTerm => new(Interlocked.Read(ref _leadingTerm));
 
+    /// <inheritdoc/>
+    public Term? TermOf(LogIndex index) => null;
+
     /// <summary>Checks the hashes of all entries, and only then lets them be applied.</summary>
     public override async Task InitializeAsync(CancellationToken token = default)
     {

@@ -47,6 +47,10 @@ internal sealed partial class EntryLog : IAsyncDisposable
     private long _begunTerm = -1;
     private long _agreed;
     private bool _isStarted;
+    private volatile bool _hasHeard = true;
+
+    // The last entry below the floor that a leader was heard of. Its log begins before this one, so it asks for it.
+    private RaftFloor _below;
     private int _flushSignalled;
 
     /// <param name="store">The disk; disposed with this.</param>
@@ -70,7 +74,12 @@ internal sealed partial class EntryLog : IAsyncDisposable
 
     public LogIndex Last => new(Volatile.Read(ref _last));
 
-    public LogIndex Committed => new(Volatile.Read(ref _committed));
+    /// <summary>
+    /// Up to where the member knows that entries are committed. One whose log is nothing but a floor came by a snapshot, and says that it
+    /// knows of none until it has heard of a leader: the leader may begin with its own floor, which is before this one, and the library
+    /// refuses a floor that it knows to be committed, each time anew.
+    /// </summary>
+    public LogIndex Committed => new(_hasHeard ? Volatile.Read(ref _committed) : 0);
 
     /// <summary>Reads and checks all of the log; once, before anything else. Throws <see cref="StorageException"/> (Corrupt).</summary>
     public void Load()
@@ -94,6 +103,7 @@ internal sealed partial class EntryLog : IAsyncDisposable
         // What was applied was committed. A member that joins has state, and no log yet.
         _committed = Math.Max(_tail.Floor.Index.Value, Math.Min(_last, _state.Progress.AppliedIndex.Value));
         _applied.Reach(new(_tail.Floor.Index.Value));
+        _hasHeard = _last == 0 || _last > _tail.Floor.Index.Value;
     }
 
     /// <summary>Begins to write and to apply; completes when what is known to be committed has been applied.</summary>
@@ -157,6 +167,7 @@ internal sealed partial class EntryLog : IAsyncDisposable
             _tail.Add(next);
             _unwritten.Add(next);
             _begunTerm = term.Value;
+            _hasHeard = true;
             _agreed = next.Index.Value;
             Volatile.Write(ref _leadingTerm, term.Value);
             Volatile.Write(ref _last, next.Index.Value);
@@ -229,6 +240,7 @@ internal sealed partial class EntryLog : IAsyncDisposable
             lock (_gate)
             {
                 _agreed = startIndex + count - 1;
+                _hasHeard = true;
             }
 
             Flush();
@@ -246,6 +258,11 @@ internal sealed partial class EntryLog : IAsyncDisposable
             if (isCommitted && !skipCommitted)
             {
                 throw new ArgumentException($"Entry {entry.Index} is committed and cannot be replaced.", nameof(request));
+            }
+
+            if (entry.Index < _tail.Floor.Index)
+            {
+                _below = new(entry.Index, entry.Term);
             }
 
             if (!isCommitted && (entry.Index.Value > _last || _tail.TermOf(entry.Index) != entry.Term))
@@ -270,6 +287,15 @@ internal sealed partial class EntryLog : IAsyncDisposable
             LogIndex last;
             lock (_gate)
             {
+                if (floor.Index <= _tail.Floor.Index)
+                {
+                    // All of it is in the snapshot that this log begins with. What the leader sends next begins behind its floor.
+                    _below = floor;
+                    _agreed = Math.Max(_agreed, _tail.Floor.Index.Value);
+                    _hasHeard = true;
+                    return;
+                }
+
                 if (floor.Index.Value <= _committed)
                 {
                     throw new ArgumentException($"Entry {floor.Index} is committed already.", nameof(floor));
@@ -382,56 +408,6 @@ internal sealed partial class EntryLog : IAsyncDisposable
         {
             _store.Sync(last);
             _flushed.Reach(last.Index);
-        }
-    }
-
-    /// <summary>
-    /// Term of an entry, and the floor where the entry is not above it. Behind the end it is 0, which fits no entry: candidates look for
-    /// the last one without a lock of theirs, and the log may have got shorter.
-    /// </summary>
-    public (Term Term, RaftFloor? Floor) TermAt(LogIndex index)
-    {
-        ThrowIfFailed();
-        lock (_gate)
-        {
-            return (index.Value > _last ? new(0) : _tail.TermOf(index), index <= _tail.Floor.Index ? _tail.Floor : null);
-        }
-    }
-
-    /// <summary>
-    /// Entries from one to another, at most about <paramref name="maxBytes"/> of them and at least one; those above the floor, and the
-    /// floor with them where they begin at it or before.
-    /// </summary>
-    public (RaftFloor? Floor, List<StoredEntry> Entries) Read(LogIndex first, LogIndex last, long maxBytes)
-    {
-        ThrowIfFailed();
-        lock (_gate)
-        {
-            ArgumentOutOfRangeException.ThrowIfGreaterThan(last.Value, _last);
-            RaftFloor? floor = first <= _tail.Floor.Index ? _tail.Floor : null;
-            var entries = new List<StoredEntry>();
-            long bytes = 0;
-            for (var index = floor?.Index.Next ?? first; index <= last; index = index.Next)
-            {
-                bytes += _tail.LengthOf(index);
-                if (bytes > maxBytes && (floor is not null || entries.Count > 0))
-                {
-                    break;
-                }
-
-                entries.Add(new(index, _tail));
-            }
-
-            return (floor, entries);
-        }
-    }
-
-    /// <summary>Gets the payloads that are not in memory.</summary>
-    public void Load(IEnumerable<StoredEntry> entries)
-    {
-        foreach (var entry in entries)
-        {
-            entry.Load(_store);
         }
     }
 

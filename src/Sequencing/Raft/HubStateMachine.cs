@@ -8,8 +8,17 @@ namespace Quicksilver.Sequencing;
 /// <summary>This member cannot go on by its own log and must be rebuilt. Its process ends with an exit code of its own.</summary>
 public sealed class NeedsRepairException(string message) : Exception(message)
 {
+    /// <summary>
+    /// The Raft entry that the leader's log begins behind, where that is what the member lacks. It keeps its vote then, and at its next start
+    /// takes the state of another member; null where it is more than that.
+    /// </summary>
+    public LogIndex? Behind { get; private init; }
+
     internal static NeedsRepairException BehindLeader(LogIndex applied, LogIndex oldest) => new(
-        $"This member has applied Raft entry {applied}; the leader has cut its log up to {oldest}. Its data must be rebuilt from another member.");
+        $"This member has applied Raft entry {applied}; the leader has cut its log up to {oldest}. Started again, it takes a snapshot of another member and goes on. Where its log is kept in files (Quicksilver:Hub:RaftLog), it must be repaired instead: 'qs hub repair'.")
+    {
+        Behind = oldest,
+    };
 
     internal static NeedsRepairException VotesLost(NodeId node, LogIndex applied) => new(
         $"This member has state (Raft entry {applied}) and no list of members: its Raft directory was lost, or it was interrupted while it joined. It has forgotten what it voted and must not take part. Run 'qs hub repair {node}' against another node of the hub, where that was not done, and start this one again.");

@@ -8,4 +8,7 @@ internal interface IRaftLog : IPersistentState, IAsyncDisposable
 {
     /// <summary>Term in which this member last began to lead; 0 for never. Whether it still does is another matter.</summary>
     Term LeadingTerm { get; }
+
+    /// <summary>Term of an entry; null where the log does not have it, or does not tell.</summary>
+    Term? TermOf(LogIndex index);
 }

@@ -38,7 +38,37 @@ internal sealed class IndexWaiters
             _waiting.Enqueue(waiter, index.Value);
         }
 
-        return new(waiter.Task.WaitAsync(cancellation));
+        return cancellation.CanBeCanceled ? new(WaitAsync(waiter, cancellation)) : new(waiter.Task);
+    }
+
+    private async Task WaitAsync(TaskCompletionSource waiter, CancellationToken cancellation)
+    {
+        try
+        {
+            await waiter.Task.WaitAsync(cancellation).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            // Its place in the queue must not outlive it: an index that is lost with its leader may never be reached.
+            lock (_gate)
+            {
+                _waiting.Remove(waiter, out _, out _);
+            }
+
+            throw;
+        }
+    }
+
+    /// <summary>Waiting callers, those for the next move left out.</summary>
+    internal int Count
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _waiting.Count;
+            }
+        }
     }
 
     /// <summary>Completes when the position has moved; throws what <see cref="Fail"/> was told.</summary>

@@ -53,26 +53,41 @@ internal sealed class MemberStorage : IClusterConfigurationStorage<EndPoint>
     public IReadOnlyList<HubMember>? Members => _state?.Configuration.Named;
 
     /// <summary>The members agreed on, none where nothing is known, and up to which entry that is so.</summary>
-    public AgreedMembers Agreed => _state is { } state ? new(state.Configuration.Named, new(state.Version)) : new([], LogIndex.None);
+    public AgreedMembers Agreed => _state is { Configuration: var agreed } state
+        ? new(agreed.Named, new(state.Version)) { Invited = agreed.Invited }
+        : new([], LogIndex.None);
 
     /// <summary>Raft index up to which every change is in; 0 for the members the hub was formed with, -1 for none.</summary>
     private long Version => _state?.Version ?? -1;
 
     public bool Contains(NodeId node) => Members?.Any(member => member.Node == node) == true;
 
-    /// <summary>The member of a name: as agreed on, else as configured.</summary>
-    public HubMember? Find(NodeId node) =>
-        Members?.FirstOrDefault(member => member.Node == node) ?? _configured.FirstOrDefault(member => member.Node == node);
+    /// <summary>The node of a name: as agreed on, else as invited, else as configured.</summary>
+    public HubMember? Find(NodeId node) => Known.FirstOrDefault(member => member.Node == node);
 
-    /// <summary>Name of the member at an endpoint, or null.</summary>
-    public NodeId? NameOf(EndPoint? endpoint) =>
-        (Members?.FirstOrDefault(member => member.Endpoint.Equals(endpoint)) ?? _configured.FirstOrDefault(member => member.Endpoint.Equals(endpoint)))?.Node;
+    /// <summary>Name of the node at an endpoint, or null.</summary>
+    public NodeId? NameOf(EndPoint? endpoint) => Known.FirstOrDefault(member => member.Endpoint.Equals(endpoint))?.Node;
+
+    private IEnumerable<HubMember> Known => _state is { Configuration: var agreed } ? [.. agreed.Named, .. agreed.Invited, .. _configured] : _configured;
 
     /// <summary>The hub is formed of the configured members. Returns when that is on disk.</summary>
-    public void Form() => Install(new(0, new(_configured, _configured)));
+    public void Form() => Install(new(0, new(_configured, [])));
 
     /// <summary>A newcomer learns what was agreed on up to the entry that its state is of, or a later one.</summary>
-    public void Adopt(AgreedMembers agreed) => Install(new(agreed.AsOf.Value, new(agreed.Members, _configured)));
+    public void Adopt(AgreedMembers agreed) => Install(new(agreed.AsOf.Value, new(agreed.Members, agreed.Invited)));
+
+    /// <summary>The present members, with other invitations, as a configuration entry has them. Only where members are agreed on.</summary>
+    public ReadOnlyMemory<byte> WithInvited(IReadOnlyList<HubMember> invited) =>
+        Encoding.ASCII.GetBytes(new Configuration(_state!.Configuration.Named, invited).Text);
+
+    /// <summary>As <see cref="Adopt"/>, where that is newer than what is known.</summary>
+    public void AdoptNewer(AgreedMembers agreed)
+    {
+        if (agreed.AsOf.Value > Version)
+        {
+            Adopt(agreed);
+        }
+    }
 
     /// <summary>This node is no member any more and has not heard so from Raft: what it remembers must not count at the next start.</summary>
     public void Forget() => File.Delete(_path);
@@ -86,16 +101,7 @@ internal sealed class MemberStorage : IClusterConfigurationStorage<EndPoint>
         var hash = ChainHash.DigestOf(Encoding.ASCII.GetBytes(text.ToString()));
         text.Append(CultureInfo.InvariantCulture, $"hash {hash}\n");
 
-        // Order matters: the whole file is on disk before it takes the place of the old one. Writing through reports what a flush
-        // would hide.
-        var partial = _path + ".partial";
-        using (var file = new FileStream(partial, FileMode.Create, FileAccess.Write, FileShare.None, 1, FileOptions.WriteThrough))
-        {
-            file.Write(Encoding.ASCII.GetBytes(text.ToString()));
-        }
-
-        File.Move(partial, _path, overwrite: true);
-        DirectorySync.Flush(Path.GetDirectoryName(_path)!);
+        DurableFile.Replace(_path, Encoding.ASCII.GetBytes(text.ToString()));
         _state = state;
     }
 
@@ -111,13 +117,13 @@ internal sealed class MemberStorage : IClusterConfigurationStorage<EndPoint>
             throw new StorageException(StorageFault.Corrupt, $"The file '{_path}' with the members of the hub is damaged. This member must be repaired.");
         }
 
-        return new(version, Configuration.Parse(string.Join('\n', lines[2..^2]), _configured));
+        return new(version, Configuration.Parse(string.Join('\n', lines[2..^2])));
     }
 
     async ValueTask<bool> IClusterConfigurationStorage.SaveConfigurationAsync<TConfiguration>(TConfiguration configuration, long configurationVersion, CancellationToken token)
     {
         var bytes = await configuration.ToByteArrayAsync(null, token).ConfigureAwait(false);
-        var next = new State(configurationVersion, Configuration.Parse(Encoding.ASCII.GetString(bytes), _configured));
+        var next = new State(configurationVersion, Configuration.Parse(Encoding.ASCII.GetString(bytes)));
         await _saving.WaitAsync(token).ConfigureAwait(false);
         try
         {
@@ -155,7 +161,7 @@ internal sealed class MemberStorage : IClusterConfigurationStorage<EndPoint>
     /// What the library sees: nobody, until this node is a member. A node without a vote would grant it all the same to every
     /// candidate that it knows, and a newcomer with an empty log finds every candidate good enough.
     /// </summary>
-    private Configuration Visible => _state is { } state && Contains(_self) ? state.Configuration : new([], _configured);
+    private Configuration Visible => _state is { } state && Contains(_self) ? state.Configuration : new([], []);
 
     event Func<IClusterConfiguration<EndPoint>, CancellationToken, ValueTask> IClusterConfigurationStorage<EndPoint>.ConfigurationChanged
     {
@@ -166,46 +172,57 @@ internal sealed class MemberStorage : IClusterConfigurationStorage<EndPoint>
     public void Dispose() => _saving.Dispose();
 
     /// <summary>
-    /// A set of members, as it is in configuration entries of the log: lines <c>name=endpoint</c>, sorted by name.
+    /// A set of members, as it is in configuration entries of the log: lines <c>name=endpoint</c>, sorted by name, and after them
+    /// lines <c>invited name=endpoint</c> of nodes that may become members, or become one again.
     /// </summary>
     private sealed class Configuration : IClusterConfiguration<EndPoint>
     {
-        private readonly byte[] _bytes;
-        private readonly IReadOnlyList<HubMember> _known;
+        private const string InvitedPrefix = "invited ";
 
-        /// <param name="known">Members that <see cref="Add"/> knows the names of.</param>
-        public Configuration(IReadOnlyList<HubMember> members, IReadOnlyList<HubMember> known)
+        private readonly byte[] _bytes;
+
+        public Configuration(IReadOnlyList<HubMember> members, IReadOnlyList<HubMember> invited)
         {
-            Named = [.. members.OrderBy(member => member.Node.Value, StringComparer.Ordinal)];
-            _known = known;
-            Text = string.Concat(Named.Select(member => $"{member.Node}={member.Endpoint}\n"));
+            Named = [.. Sorted(members)];
+            Invited = [.. Sorted(invited)];
+            Text = string.Concat([.. Named.Select(LineOf), .. Invited.Select(member => InvitedPrefix + LineOf(member))]);
             Members = Named.Select(member => (EndPoint)member.Endpoint).ToHashSet();
             _bytes = Encoding.ASCII.GetBytes(Text);
         }
 
         public IReadOnlyList<HubMember> Named { get; }
 
+        public IReadOnlyList<HubMember> Invited { get; }
+
         public string Text { get; }
 
         public IReadOnlySet<EndPoint> Members { get; }
 
-        public static Configuration Parse(string text, IReadOnlyList<HubMember> known)
+        private static IEnumerable<HubMember> Sorted(IEnumerable<HubMember> members) => members.OrderBy(member => member.Node.Value, StringComparer.Ordinal);
+
+        private static string LineOf(HubMember member) => $"{member.Node}={member.Endpoint}\n";
+
+        public static Configuration Parse(string text)
         {
             var members = new List<HubMember>();
+            var invited = new List<HubMember>();
             foreach (var line in text.Split('\n', StringSplitOptions.RemoveEmptyEntries))
             {
-                var equals = line.IndexOf('=', StringComparison.Ordinal);
-                if (equals < 0 || !NodeId.TryParse(line[..equals], out var node) || !IPEndPoint.TryParse(line[(equals + 1)..], out var endpoint))
+                var isInvited = line.StartsWith(InvitedPrefix, StringComparison.Ordinal);
+                var pair = isInvited ? line[InvitedPrefix.Length..] : line;
+                var equals = pair.IndexOf('=', StringComparison.Ordinal);
+                if (equals < 0 || !NodeId.TryParse(pair[..equals], out var node) || !IPEndPoint.TryParse(pair[(equals + 1)..], out var endpoint))
                 {
                     throw new MalformedDataException($"'{line}' is not a member of a hub (name=address:port).");
                 }
 
-                members.Add(new(node, endpoint));
+                (isInvited ? invited : members).Add(new(node, endpoint));
             }
 
-            return new(members, known);
+            return new(members, invited);
         }
 
+        /// <summary>Only who is invited becomes a member, and no fourth: whoever asks, the rule holds here.</summary>
         public IClusterConfiguration<EndPoint> Add(EndPoint address)
         {
             if (Members.Contains(address))
@@ -213,13 +230,15 @@ internal sealed class MemberStorage : IClusterConfigurationStorage<EndPoint>
                 return this;
             }
 
-            var added = _known.FirstOrDefault(member => member.Endpoint.Equals(address))
-                ?? throw new ArgumentException($"No member is known at {address}.", nameof(address));
-            return new Configuration([.. Named, added], _known);
+            var added = Invited.FirstOrDefault(member => member.Endpoint.Equals(address))
+                ?? throw new ArgumentException($"Nobody was invited at {address}.", nameof(address));
+            return Named.Count < HubSize.Max
+                ? new Configuration([.. Named, added], [.. Invited.Where(member => member != added)])
+                : throw new ArgumentException(HubSize.Refusal(added.Node, Named), nameof(address));
         }
 
         public IClusterConfiguration<EndPoint> Remove(EndPoint address) =>
-            Members.Contains(address) ? new Configuration([.. Named.Where(member => !member.Endpoint.Equals(address))], _known) : this;
+            Members.Contains(address) ? new Configuration([.. Named.Where(member => !member.Endpoint.Equals(address))], Invited) : this;
 
         bool IDataTransferObject.IsReusable => true;
 

@@ -31,6 +31,9 @@ internal sealed class RaftLog : WriteAheadLog, IRaftLog, IPersistentState, IAudi
     /// <inheritdoc/>
     public Term LeadingTerm => _log.LeadingTerm;
 
+    /// <inheritdoc/>
+    public Term? TermOf(LogIndex index) => _log.TermAt(index) is var (term, floor) && term != default && (floor is null || floor.Value.Index == index) ? term : null;
+
     long IAuditTrail.LastEntryIndex => _log.Last.Value;
 
     long IAuditTrail.LastCommittedEntryIndex => _log.Committed.Value;

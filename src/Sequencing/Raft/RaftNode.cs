@@ -83,6 +83,7 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
     private readonly CancellationTokenSource _stop = new();
     private Task _watch = Task.CompletedTask;
     private Task _telling = Task.CompletedTask;
+    private readonly SharedRound<bool> _barrier;
     private long _proposals;
 
     /// <param name="onApplied">Called for every entry this member applies, in order, on the thread that applies.</param>
@@ -95,9 +96,10 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
         _store = store;
         _time = time;
         _logger = loggers.CreateLogger<RaftNode>();
+        _barrier = new(BarrierAsync);
         _machine = new(store, applier, logOptions, onApplied);
         _log = OpenLog(options, store, _machine);
-        _cluster = new(Configuration(options, members, loggers)) { AuditTrail = _log };
+        _cluster = new(Configuration(options, members, new LoggersUntil(_machine.Fault, loggers))) { AuditTrail = _log };
         _cluster.LeaderChanged += (_, leader) => LogLeaderChanged(members.NameOf(leader?.EndPoint)?.Value ?? "none", _cluster.Term);
     }
 
@@ -228,6 +230,9 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
         }
     }
 
+    /// <summary>Term of an entry of this member's log; null where that is not known, or not any more.</summary>
+    public Term? TermOf(LogIndex index) => _log.TermOf(index);
+
     /// <inheritdoc/>
     public async ValueTask<ProposeResult> ProposeAsync(ReadOnlyMemory<byte> entry, CancellationToken cancellation)
     {
@@ -280,7 +285,9 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
     }
 
     /// <inheritdoc/>
-    public async ValueTask<bool> ReadBarrierAsync(CancellationToken cancellation)
+    public ValueTask<bool> ReadBarrierAsync(CancellationToken cancellation) => new(_barrier.RunAsync().WaitAsync(cancellation));
+
+    private async Task<bool> BarrierAsync()
     {
         var leadership = LeadershipToken;
         if (leadership.IsCancellationRequested || _faulted.IsCancellationRequested)
@@ -288,64 +295,18 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
             return false;
         }
 
-        using var linked = CancellationTokenSource.CreateLinkedTokenSource(leadership, _faulted.Token, cancellation);
+        using var linked = CancellationTokenSource.CreateLinkedTokenSource(leadership, _faulted.Token, _stop.Token);
         try
         {
             // Linearizable only on the leader; a follower would be told a commit index without asking a majority.
             await _cluster.ApplyReadBarrierAsync(ReadBarrierType.Strong, linked.Token).ConfigureAwait(false);
             return !leadership.IsCancellationRequested;
         }
-        catch (Exception e) when (e is NotLeaderException or QuorumUnreachableException
-            || (e is OperationCanceledException && !cancellation.IsCancellationRequested))
+        catch (Exception e) when (e is NotLeaderException or QuorumUnreachableException or OperationCanceledException)
         {
             return false;
         }
     }
-
-    /// <summary>
-    /// Hands the leadership over, where there is somebody to hand it to. A hub of one keeps it: it would only be without a
-    /// leader for half a second.
-    /// </summary>
-    public async Task ResignAsync(CancellationToken cancellation)
-    {
-        if (_members.Members is null or { Count: 1 } || !Leadership.IsLeader)
-        {
-            return;
-        }
-
-        try
-        {
-            await ((ICluster)_cluster).ResignAsync(cancellation).ConfigureAwait(false);
-        }
-        catch (Exception e) when (e is not OutOfMemoryException)
-        {
-            // The others elect a leader all the same, a little later.
-            LogResignFailed(e.Message);
-        }
-    }
-
-    /// <summary>
-    /// Leader: makes a node a voting member, after it has got what this log holds. Returns false where it could not be reached, or
-    /// did not keep up; it is no member then, unless it was one before. Throws where this member does not lead, or stopped leading
-    /// (the change may have happened), and where another change of the members is under way.
-    /// </summary>
-    public Task<bool> AddMemberAsync(NodeId node, CancellationToken cancellation) =>
-        _members.Contains(node) ? Task.FromResult(true) : _cluster.AddMemberAsync(Endpoint(node), cancellation);
-
-    /// <summary>
-    /// Leader: takes the vote from a member. It is agreed on by a majority of the members before, and applied here, when this returns.
-    /// Throws as <see cref="AddMemberAsync"/>.
-    /// </summary>
-    public async Task RemoveMemberAsync(NodeId node, CancellationToken cancellation)
-    {
-        if (_members.Contains(node) && !await _cluster.RemoveMemberAsync(Endpoint(node), cancellation).ConfigureAwait(false))
-        {
-            throw new InvalidOperationException($"The hub did not agree on the removal of '{node}'.");
-        }
-    }
-
-    private IPEndPoint Endpoint(NodeId node) => _members.Find(node)?.Endpoint
-        ?? throw new ArgumentException($"The hub has no member '{node}'; it has {string.Join(", ", _options.Members.Select(member => member.Node))}.");
 
     /// <summary>
     /// Apply reports its failures itself; those of the log's own background work show only when somebody asks, so it is asked.
@@ -404,9 +365,6 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
 
     [LoggerMessage(1, LogLevel.Information, "Hub leader is {Leader} (term {Term}).")]
     private partial void LogLeaderChanged(string leader, long term);
-
-    [LoggerMessage(3, LogLevel.Warning, "Handing the leadership over failed: {Why}")]
-    private partial void LogResignFailed(string why);
 
     [LoggerMessage(2, LogLevel.Critical, "This hub member cannot go on and stops.")]
     private partial void LogFaulted(Exception e);

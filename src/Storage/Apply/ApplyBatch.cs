@@ -107,9 +107,6 @@ public sealed class ApplyBatch
         set => _progress = _progress with { OperationsFloor = value };
     }
 
-    /// <summary>This directory was filled by a full copy.</summary>
-    public void CountFullCopy() => _progress = _progress with { FullCopies = _progress.FullCopies + 1 };
-
     public void SetFeatureLevel(int level) => _progress = _progress with { FeatureLevel = level };
 
     /// <summary>State of a keyspace as the batch sees it, or null where there is none.</summary>

@@ -26,7 +26,6 @@ public static class HubCopy
         batch.Begin();
         batch.SetFeatureLevel(source.FeatureLevel);
         batch.OperationsFloor = source.OperationsFloor;
-        batch.CountFullCopy();
         batch.Commit(source.AppliedIndex, source.LogTime);
         store.Sync();
     }

@@ -18,6 +18,9 @@ internal static class StorageKeys
 
     public static ReadOnlySpan<byte> RaftVotes => "V"u8;
 
+    /// <summary>What the keys of keyspace states begin with, and no other key of <c>meta</c>.</summary>
+    public static ReadOnlySpan<byte> KeyspaceStatePrefix => "K"u8;
+
     public static void WriteData(Span<byte> destination, KeyspaceId keyspace, ReadOnlySpan<byte> key)
     {
         BinaryPrimitives.WriteUInt32BigEndian(destination, keyspace.Value);
@@ -38,7 +41,7 @@ internal static class StorageKeys
     /// <summary>Key of a keyspace's state in <c>meta</c>: 'K' and its id.</summary>
     public static void WriteKeyspaceState(Span<byte> destination, KeyspaceId keyspace)
     {
-        destination[0] = (byte)'K';
+        KeyspaceStatePrefix.CopyTo(destination);
         BinaryPrimitives.WriteUInt32BigEndian(destination[1..], keyspace.Value);
     }
 }

@@ -19,8 +19,9 @@ internal sealed class Database
     private readonly List<Action> _release;
     private int _references = 1;
 
-    private Database(IntPtr handle, IntPtr[] families, List<Action> release)
+    private Database(string path, IntPtr handle, IntPtr[] families, List<Action> release)
     {
+        Path = path;
         _handle = handle;
         _families = families;
         _familyIds = [.. families.Select(NativeCall.Api.rocksdb_column_family_handle_get_id)];
@@ -30,6 +31,9 @@ internal sealed class Database
         // torn; a synced one would add a flush per batch where the Raft log or the upstream already holds the data.
         _writeOptions = NativeCall.Api.rocksdb_writeoptions_create();
     }
+
+    /// <summary>Its directory.</summary>
+    public string Path { get; }
 
     public IntPtr Handle => _handle;
 
@@ -54,7 +58,8 @@ internal sealed class Database
         api.rocksdb_options_set_max_background_jobs(options, 2);
         api.rocksdb_options_set_keep_log_file_num(options, (UIntPtr)2);
         api.rocksdb_options_set_info_log_level(options, 2);
-        api.rocksdb_options_set_max_total_wal_size(options, 256UL << 20);
+        api.rocksdb_options_set_max_total_wal_size(options, 64UL << 20);
+        api.rocksdb_options_set_recycle_log_file_num(options, (UIntPtr)8);
 
         // A prefix of what was written: the position is in the same batch as the data, so a replica fetches what is missing. A hub
         // member's Raft log is in the same sequence, and DurableMark says whether it is too short: a torn last write or a loss.
@@ -74,10 +79,11 @@ internal sealed class Database
             NativeCall.Check(error, $"Cannot open the database in '{path}'");
         }
 
-        return new(db, handles, release);
+        return new(path, db, handles, release);
     }
 
-    private static IntPtr FamilyOptions(ColumnFamily family, IntPtr cache, List<Action> release)
+    /// <param name="cache">For uncompressed blocks; zero where nothing is read.</param>
+    internal static IntPtr FamilyOptions(ColumnFamily family, IntPtr cache, List<Action> release)
     {
         var api = NativeCall.Api;
         var options = api.rocksdb_options_create();
@@ -86,7 +92,11 @@ internal sealed class Database
         release.Add(() => api.rocksdb_block_based_options_destroy(table));
 
         api.rocksdb_block_based_options_set_format_version(table, 6);
-        api.rocksdb_block_based_options_set_block_cache(table, cache);
+        if (cache != IntPtr.Zero)
+        {
+            api.rocksdb_block_based_options_set_block_cache(table, cache);
+        }
+
         api.rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 0);
         api.rocksdb_block_based_options_set_block_size(table, (UIntPtr)(16 << 10));
 
@@ -141,6 +151,23 @@ internal sealed class Database
         NativeCall.Api.rocksdb_flushoptions_destroy(options);
         NativeCall.Check(error, "Cannot flush the database");
     }
+
+    /// <summary>
+    /// Takes in table files that were written aside, in the order of their keys. They stay where they are, under a second name where the
+    /// file system can. Durable on return.
+    /// </summary>
+    public void Ingest(ColumnFamily family, string[] paths)
+    {
+        var options = NativeCall.Api.rocksdb_ingestexternalfileoptions_create();
+        NativeCall.Api.rocksdb_ingestexternalfileoptions_set_link_files(options, 1);
+        NativeCall.Api.rocksdb_ingestexternalfileoptions_set_verify_checksums_before_ingest(options, 1);
+        NativeCall.Api.rocksdb_ingest_external_file_cf(_handle, Family(family), paths, (UIntPtr)paths.Length, options, out var error);
+        NativeCall.Api.rocksdb_ingestexternalfileoptions_destroy(options);
+        NativeCall.Check(error, "Cannot take in the files of a snapshot");
+    }
+
+    /// <summary>Called when the database has closed.</summary>
+    public void OnClosed(Action action) => _release.Insert(0, action);
 
     /// <summary>A property of RocksDB as a number; 0 where it has none.</summary>
     public ulong Property(ColumnFamily family, string name)

@@ -61,6 +61,30 @@ public sealed class RaftLogStore : IRaftLogStore
     /// <summary>True where a log of this kind was begun in a Raft directory.</summary>
     public static bool IsIn(string directory) => DurableMark.IsIn(directory);
 
+    /// <summary>
+    /// A snapshot takes the place of state and log of a member that is behind what the others still have. Its votes stay: it is the same
+    /// member. The log begins behind the entry that the snapshot is of. Nothing of the log may be open. Throws as
+    /// <see cref="NodeStore.Install(IncomingSnapshot)"/>, and <see cref="ArgumentException"/> where the snapshot does not name the term of
+    /// its entry.
+    /// </summary>
+    public static void Install(NodeStore store, string directory, IncomingSnapshot snapshot)
+    {
+        var header = snapshot.Header ?? throw new ArgumentException("The snapshot is not whole.", nameof(snapshot));
+        var floor = new RaftFloor(header.Progress.AppliedIndex, header.AppliedTerm);
+        if (floor.Index <= store.Progress.AppliedIndex || floor.Term == default)
+        {
+            throw new ArgumentException($"The snapshot is of Raft entry {floor.Index} (term {floor.Term}), the store has applied {store.Progress.AppliedIndex}.", nameof(snapshot));
+        }
+
+        store.Install(snapshot, floor, beforeSwitch: () =>
+        {
+            // What this member has behind that entry is of a leader before, and not committed: it goes. As always where the log gets
+            // shorter, the mark is lowered first.
+            using var mark = DurableMark.Open(directory);
+            mark.LowerTo(floor);
+        });
+    }
+
     private static bool HasLog(NodeStore store)
     {
         using var votes = store.ReadLatest(ColumnFamily.Meta, StorageKeys.RaftVotes);

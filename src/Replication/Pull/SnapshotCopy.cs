@@ -1,0 +1,110 @@
+using Microsoft.Extensions.Logging;
+using Quicksilver.Model;
+using Quicksilver.Storage;
+
+namespace Quicksilver.Replication;
+
+/// <summary>
+/// Receives a snapshot of another node, block by block, aside from what the store has; installs nothing. What was received stays over
+/// failures and restarts, and the next call goes on with it where the source still holds that state.
+/// </summary>
+public sealed partial class SnapshotCopy(ReplicaIdentity self, NodeStore store, ILogger logger)
+{
+    private const int BlockBytes = 2 << 20;
+
+    /// <summary>Room that must be left: for what else a node writes meanwhile.</summary>
+    private const long SpareBytes = 64L << 20;
+
+    private const long ReportBytes = 256L << 20;
+
+    /// <summary>
+    /// Returns the whole snapshot; the caller installs or disposes it. Throws <see cref="InvalidOperationException"/> where the source
+    /// cannot serve this store; whatever the source throws; <see cref="MalformedDataException"/> where a block is not what it says;
+    /// <see cref="StorageException"/> (Io) where the disk has no room.
+    /// </summary>
+    /// <param name="source">Of one node: the one that an earlier call was about, or another.</param>
+    /// <param name="isOfUse">What the snapshot must be; null where any will do that is not behind the store.</param>
+    public async Task<IncomingSnapshot> ReceiveAsync(ISnapshotSource source, Func<SnapshotHeader, bool>? isOfUse, CancellationToken cancellation)
+    {
+        var snapshot = store.OpenIncoming();
+        try
+        {
+            bool IsOfUse(SnapshotHeader header) => header.Progress.Position.Revision >= store.Progress.Position.Revision && isOfUse?.Invoke(header) != false;
+
+            // What is there may be of another time, before this store went on by itself.
+            if (snapshot.Header is not { } begun || !IsOfUse(begun))
+            {
+                await BeginAsync(source, snapshot, IsOfUse, cancellation).ConfigureAwait(false);
+            }
+
+            var reported = 0L;
+            while (!snapshot.IsComplete)
+            {
+                var answer = await source.NextAsync(
+                    new(snapshot.Session, snapshot.Section, new(snapshot.After.ToArray()), BlockBytes), cancellation).ConfigureAwait(false);
+                switch (answer.Status)
+                {
+                    case SnapshotStatus.Ok:
+                        snapshot.Add(answer.Block.Span);
+                        break;
+                    case SnapshotStatus.SessionLost:
+                        await BeginAsync(source, snapshot, IsOfUse, cancellation).ConfigureAwait(false);
+                        break;
+                    default:
+                        throw new InvalidOperationException($"The source ended the snapshot: {answer.Status}.");
+                }
+
+                if (snapshot.ReceivedBytes - reported >= ReportBytes)
+                {
+                    reported = snapshot.ReceivedBytes;
+                    LogReceived(snapshot.Header!.Source, reported >> 20, snapshot.Header.EstimatedBytes >> 20);
+                }
+            }
+
+            LogWhole(snapshot.Header!.Source, snapshot.Header.Progress.Position.Revision.Value, snapshot.ReceivedBytes >> 20);
+            await source.CloseAsync(snapshot.Session, cancellation).ConfigureAwait(false);
+            return snapshot;
+        }
+        catch
+        {
+            snapshot.Dispose();
+            throw;
+        }
+    }
+
+    private async Task BeginAsync(ISnapshotSource source, IncomingSnapshot snapshot, Func<SnapshotHeader, bool> isOfUse, CancellationToken cancellation)
+    {
+        var opened = await source.OpenAsync(new(self.Node, self.Region, store.Progress.Cluster), cancellation).ConfigureAwait(false);
+        if (opened.Status != SnapshotStatus.Ok)
+        {
+            throw new InvalidOperationException($"The source sends no snapshot: {opened.Status}.");
+        }
+
+        var header = SnapshotHeader.Read(opened.Header.Span);
+
+        if (!isOfUse(header))
+        {
+            throw new InvalidOperationException($"The snapshot of '{header.Source}' is of revision {header.Progress.Position.Revision} and Raft entry {header.Progress.AppliedIndex} (term {header.AppliedTerm}), which is not far enough.");
+        }
+
+        // The table files, and the database that is made of them: it shares them where the file system can.
+        if (store.FreeBytes < header.EstimatedBytes + SpareBytes)
+        {
+            throw new StorageException(
+                StorageFault.Io,
+                $"The disk of the data directory has {store.FreeBytes >> 20} MiB left; a snapshot of '{header.Source}' needs about {(header.EstimatedBytes + SpareBytes) >> 20} MiB. Make room, or move Quicksilver:DataDirectory.");
+        }
+
+        snapshot.Begin(header, opened.Session);
+        LogBegun(header.Source, header.Progress.Position.Revision.Value, header.EstimatedBytes >> 20);
+    }
+
+    [LoggerMessage(1, LogLevel.Information, "Receiving a snapshot of {Source} at revision {Revision}, about {Size} MiB.")]
+    private partial void LogBegun(NodeId source, long revision, long size);
+
+    [LoggerMessage(2, LogLevel.Information, "Receiving a snapshot of {Source}: {Received} of about {Size} MiB.")]
+    private partial void LogReceived(NodeId source, long received, long size);
+
+    [LoggerMessage(3, LogLevel.Information, "The snapshot of {Source} at revision {Revision} is whole ({Received} MiB received by this process).")]
+    private partial void LogWhole(NodeId source, long revision, long received);
+}

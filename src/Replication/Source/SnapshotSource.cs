@@ -1,0 +1,203 @@
+using Quicksilver.Model;
+using Quicksilver.Storage;
+
+namespace Quicksilver.Replication;
+
+/// <summary>Limits of a source of snapshots.</summary>
+public sealed record SnapshotSourceOptions
+{
+    /// <summary>Most snapshots that are sent at the same time; each holds back compaction. Default 2.</summary>
+    public int MaxSessions { get; init; } = 2;
+
+    /// <summary>A session that is asked for nothing for this long ends. Default 2 minutes: a child may be restarted meanwhile, and go on.</summary>
+    public TimeSpan SessionIdle { get; init; } = TimeSpan.FromMinutes(2);
+
+    /// <summary>Largest block, bytes of rows. Default 2 MiB; with one more largest row it fits a message.</summary>
+    public int MaxBlockBytes { get; init; } = 2 << 20;
+}
+
+/// <summary>
+/// Sends this node's state, as it was at one moment, to those who must begin with it. It pins the View for a while, and has nothing else
+/// to remember: each question names where it goes on.
+/// </summary>
+/// <param name="termOf">Hub: the term of a Raft entry, or null where it is not known any more. Null on a replica.</param>
+public sealed class SnapshotSource(
+    NodeId self, NodeStore store, Func<LogIndex, Term?>? termOf, SnapshotSourceOptions options, TimeProvider time) : ISnapshotSource, IDisposable
+{
+    private static readonly TimeSpan SweepPeriod = TimeSpan.FromSeconds(15);
+
+    private readonly Lock _gate = new();
+    private readonly Dictionary<NodeId, Session> _sessions = [];
+    private ITimer? _sweeper;
+    private bool _disposed;
+
+    // A source that restarts must not give out the numbers of its last life.
+    private long _lastSession = time.GetUtcNow().UtcTicks;
+
+    private sealed class Session(long id, View view, long at)
+    {
+        public long Id { get; } = id;
+
+        public View View { get; } = view;
+
+        public long LastSeen { get; set; } = at;
+
+        /// <summary>Blocks that are being read; the View goes when the last one is done.</summary>
+        public int Reading { get; set; }
+
+        public bool IsOver { get; set; }
+    }
+
+    /// <summary>Nodes that a snapshot is being sent to.</summary>
+    public IReadOnlyList<NodeId> Children
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return [.. _sessions.Keys];
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<OpenSnapshotAnswer> OpenAsync(OpenSnapshotRequest request, CancellationToken cancellation)
+    {
+        static ValueTask<OpenSnapshotAnswer> Refuse(SnapshotStatus why) => new(new OpenSnapshotAnswer(why, 0, default));
+
+        if (!NodeId.TryParse(request.Child.Value, out _) || !RegionName.TryParse(request.Region.Value, out _))
+        {
+            return Refuse(SnapshotStatus.Unavailable);
+        }
+
+        if (request.Child == self)
+        {
+            return Refuse(SnapshotStatus.Self);
+        }
+
+        lock (_gate)
+        {
+            ForgetIdle();
+            if (_disposed || (_sessions.Count >= options.MaxSessions && !_sessions.ContainsKey(request.Child)))
+            {
+                return Refuse(SnapshotStatus.Unavailable);
+            }
+
+            var view = store.AcquireView();
+            var progress = view.Progress;
+            if (progress.Cluster.IsNone || (!request.Cluster.IsNone && request.Cluster != progress.Cluster))
+            {
+                view.Dispose();
+                return Refuse(progress.Cluster.IsNone ? SnapshotStatus.Unavailable : SnapshotStatus.OtherCluster);
+            }
+
+            if (_sessions.Remove(request.Child, out var before))
+            {
+                End(before);
+            }
+
+            var session = new Session(++_lastSession, view, time.GetTimestamp());
+            _sessions.Add(request.Child, session);
+            _sweeper ??= time.CreateTimer(_ => Sweep(), null, SweepPeriod, SweepPeriod);
+            var header = new ByteWriter();
+            new SnapshotHeader(self, progress, termOf?.Invoke(progress.AppliedIndex) ?? default, store.EstimatedBytes).Write(header);
+            return new(new OpenSnapshotAnswer(SnapshotStatus.Ok, session.Id, new(header.WrittenMemory)));
+        }
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<NextBlockAnswer> NextAsync(NextBlockRequest request, CancellationToken cancellation)
+    {
+        Session session;
+        lock (_gate)
+        {
+            ForgetIdle();
+            if (_sessions.Values.FirstOrDefault(candidate => candidate.Id == request.Session) is not { } found)
+            {
+                return new(SnapshotStatus.SessionLost, default);
+            }
+
+            session = found;
+            session.LastSeen = time.GetTimestamp();
+            session.Reading++;
+        }
+
+        try
+        {
+            if (request.Section is < SnapshotSection.Rows or >= SnapshotSection.End || request.After.Length > SnapshotBlock.MaxKeyBytes)
+            {
+                throw new MalformedDataException($"A snapshot has no part {(int)request.Section}, or no key of {request.After.Length} bytes.");
+            }
+
+            // Off the caller's scheduler: it comes from disk.
+            var block = await Task.Run(
+                () => SnapshotBlock.Read(session.View, request.Section, request.After.Span, Math.Clamp(request.MaxBytes, 1, options.MaxBlockBytes)),
+                cancellation).ConfigureAwait(false);
+            return new(SnapshotStatus.Ok, new(block.WrittenMemory));
+        }
+        catch (StorageException e) when (e.Fault is StorageFault.Corrupt or StorageFault.Io)
+        {
+            return new(SnapshotStatus.SourceDamaged, default);
+        }
+        finally
+        {
+            lock (_gate)
+            {
+                session.LastSeen = time.GetTimestamp();
+                if (--session.Reading == 0 && session.IsOver)
+                {
+                    session.View.Dispose();
+                }
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public ValueTask CloseAsync(long session, CancellationToken cancellation)
+    {
+        lock (_gate)
+        {
+            Forget(open => open.Id == session);
+        }
+
+        return ValueTask.CompletedTask;
+    }
+
+    private void Sweep()
+    {
+        lock (_gate)
+        {
+            ForgetIdle();
+        }
+    }
+
+    private void ForgetIdle() => Forget(session => session.Reading == 0 && time.GetElapsedTime(session.LastSeen) > options.SessionIdle);
+
+    private void Forget(Predicate<Session> isOver)
+    {
+        foreach (var (child, session) in _sessions.Where(pair => isOver(pair.Value)).ToList())
+        {
+            _sessions.Remove(child);
+            End(session);
+        }
+    }
+
+    private static void End(Session session)
+    {
+        session.IsOver = true;
+        if (session.Reading == 0)
+        {
+            session.View.Dispose();
+        }
+    }
+
+    public void Dispose()
+    {
+        lock (_gate)
+        {
+            _disposed = true;
+            _sweeper?.Dispose();
+            Forget(_ => true);
+        }
+    }
+}

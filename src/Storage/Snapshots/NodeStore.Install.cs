@@ -1,0 +1,149 @@
+using Quicksilver.Model;
+using Quicksilver.Storage.Native;
+
+namespace Quicksilver.Storage;
+
+/// <content>A snapshot in place of what is there.</content>
+public sealed partial class NodeStore
+{
+    /// <summary>What is there of a snapshot for this store, or nothing. Throws <see cref="StorageException"/> (Io).</summary>
+    public IncomingSnapshot OpenIncoming() => IncomingSnapshot.Open(_directory, Options.SnapshotFileBytes);
+
+    /// <summary>Bytes that the disk has left for this node.</summary>
+    public long FreeBytes => new DriveInfo(_directory.Path).AvailableFreeSpace;
+
+    /// <summary>About how much room the state and the change log take on disk, bytes.</summary>
+    public long EstimatedBytes
+    {
+        get
+        {
+            long sum = 0;
+            foreach (var family in new[] { ColumnFamily.Data, ColumnFamily.Log, ColumnFamily.KeyspaceLog })
+            {
+                sum += (long)(Database.Property(family, "rocksdb.estimate-live-data-size") + Database.Property(family, "rocksdb.cur-size-all-mem-tables"));
+            }
+
+            return sum;
+        }
+    }
+
+    /// <summary>
+    /// The snapshot, whole, takes the place of what the store has: a database is built of it aside and checked, then it is the node's, in
+    /// one step. Reads go on from the old View until that moment, and from the new one after it. A replica or a joining member has applied
+    /// no Raft entry then; see <see cref="RaftLogStore.Install"/> for a member. For the thread that applies, between two batches; whoever
+    /// stages batches makes a new <see cref="ApplyBatch"/>. Throws <see cref="StorageException"/>; the old database is there then, as it was.
+    /// </summary>
+    public void Install(IncomingSnapshot snapshot) => Install(snapshot, floor: null, beforeSwitch: null);
+
+    /// <param name="floor">The Raft log begins behind this entry, and the votes stay; null for a store without either.</param>
+    /// <param name="beforeSwitch">Called when the new database is whole, before it is the node's.</param>
+    internal void Install(IncomingSnapshot snapshot, RaftFloor? floor, Action? beforeSwitch)
+    {
+        if (snapshot is not { Header: { } header, IsComplete: true })
+        {
+            throw new ArgumentException("The snapshot is not whole.", nameof(snapshot));
+        }
+
+        var current = Progress;
+        if (!current.Cluster.IsNone && current.Cluster != header.Progress.Cluster)
+        {
+            throw new StorageException(StorageFault.Foreign, $"The snapshot is of cluster {header.Progress.Cluster}, this store belongs to {current.Cluster}.");
+        }
+
+        if (current.Position.History == header.Progress.Position.History && current.Position.Revision > header.Progress.Position.Revision)
+        {
+            throw new ArgumentException($"The snapshot is of revision {header.Progress.Position.Revision}, the store is at {current.Position.Revision} already.", nameof(snapshot));
+        }
+
+        var path = _directory.NextDatabasePath;
+        if (Directory.Exists(path))
+        {
+            Directory.Delete(path, recursive: true);
+        }
+
+        var progress = header.Progress with { AppliedIndex = floor?.Index ?? LogIndex.None, FullCopies = current.FullCopies + 1 };
+        var next = Database.Open(path, Options.BlockCacheBytes);
+        try
+        {
+            foreach (var section in snapshot.Files.GroupBy(file => SnapshotSections.FamilyOf(file.Section)))
+            {
+                next.Ingest(section.Key, [.. section.Select(file => file.Path)]);
+            }
+
+            WriteMeta(next, progress, floor);
+            using (var view = new View(next, progress))
+            {
+                Check(view);
+            }
+
+            DirectorySync.Flush(path);
+            DirectorySync.Flush(_directory.Path);
+            beforeSwitch?.Invoke();
+            _directory.SwitchDatabase();
+        }
+        catch (Exception e)
+        {
+            next.ReleaseReference();
+            throw e is MalformedDataException ? new StorageException(StorageFault.Corrupt, $"The snapshot of '{header.Source}' is damaged. {e.Message}", e) : e;
+        }
+
+        var previous = _database;
+        _database = next;
+        Publish(progress);
+        var old = previous.Path;
+        previous.OnClosed(() => DeleteQuietly(old));
+        previous.ReleaseReference();
+        snapshot.Dispose();
+        DeleteQuietly(_directory.SnapshotPath);
+    }
+
+    private void WriteMeta(Database next, StoreProgress progress, RaftFloor? floor)
+    {
+        var batch = new WriteBatchBuilder();
+        var meta = next.FamilyId(ColumnFamily.Meta);
+        batch.Put(meta, StorageKeys.Identity, Identity.Write(Options.Node));
+        var row = new ByteWriter();
+        progress.Write(row);
+        batch.Put(meta, StorageKeys.Progress, row.WrittenSpan);
+        if (floor is { } cut)
+        {
+            batch.Put(meta, StorageKeys.RaftFloor, FloorRow(cut));
+            using var votes = ReadLatest(ColumnFamily.Meta, StorageKeys.RaftVotes);
+            if (votes.Found)
+            {
+                // A member goes on with what it promised: only its state is another's.
+                batch.Put(meta, StorageKeys.RaftVotes, votes.Bytes);
+            }
+        }
+
+        next.Write(batch);
+        next.SyncWal();
+    }
+
+    /// <summary>The log must fit its chain and the state, and every keyspace of the catalog must have its own state.</summary>
+    private static void Check(View view)
+    {
+        CheckTail(view, long.MaxValue / 2);
+        using var rows = view.OpenRows(KeyspaceId.Catalog);
+        for (var more = rows.Seek([]); more; more = rows.Next())
+        {
+            var (id, _, _) = Undamaged.Read(rows.Row.Value, CatalogRow.Read, "a row of the catalog");
+            if (view.FindKeyspace(id) is null)
+            {
+                throw new StorageException(StorageFault.Corrupt, $"The snapshot has keyspace {id} and not its state.");
+            }
+        }
+    }
+
+    private static void DeleteQuietly(string path)
+    {
+        try
+        {
+            Directory.Delete(path, recursive: true);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // What nothing refers to is deleted at the next start.
+        }
+    }
+}

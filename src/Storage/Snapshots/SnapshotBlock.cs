@@ -1,0 +1,170 @@
+using Quicksilver.Model;
+using Quicksilver.Storage.Native;
+
+namespace Quicksilver.Storage;
+
+/// <summary>
+/// A block of a snapshot: some rows of one section in key order, with what was asked for and a hash over all of it
+/// (docs/snapshot-format.md). Source and child use the same code.
+/// </summary>
+public static class SnapshotBlock
+{
+    private const byte Version = 1;
+
+    /// <summary>Longest key of any section: a keyspace id and the longest key of a row.</summary>
+    public const int MaxKeyBytes = StorageKeys.KeyspaceBytes + Limits.MaxKeyBytes;
+
+    /// <summary>Longest value of any section: a record.</summary>
+    internal const int MaxValueBytes = RecordFormat.MaxBytes;
+
+    /// <summary>Takes one row of a block.</summary>
+    public delegate void RowHandler(ReadOnlySpan<byte> key, ReadOnlySpan<byte> value);
+
+    /// <summary>
+    /// Reads a block from a View: rows of the section after a key, about <paramref name="maxBytes"/> of them and at least one where
+    /// there is any. Records are checked against the chain before they leave. Throws <see cref="StorageException"/> (Corrupt).
+    /// </summary>
+    public static ByteWriter Read(View view, SnapshotSection section, ReadOnlySpan<byte> after, int maxBytes)
+    {
+        var rows = new ByteWriter(Math.Min(maxBytes, 256 * 1024));
+        var count = 0;
+        var isLast = true;
+        ChainHash? chain = null;
+        using (var iterator = new DbIterator(view.Database, view.ReadOptions, SnapshotSections.FamilyOf(section)))
+        {
+            Span<byte> start = stackalloc byte[MaxKeyBytes + 1];
+            var prefix = SnapshotSections.PrefixOf(section);
+            if (after.IsEmpty)
+            {
+                prefix.CopyTo(start);
+                start = start[..prefix.Length];
+            }
+            else
+            {
+                // The least key above: the same with a zero behind.
+                after.CopyTo(start);
+                start[after.Length] = 0;
+                start = start[..(after.Length + 1)];
+            }
+
+            for (var more = iterator.Seek(start); more && iterator.Key.StartsWith(prefix); more = iterator.Next())
+            {
+                if (count > 0 && rows.Length + iterator.Key.Length + iterator.Value.Length > maxBytes)
+                {
+                    isLast = false;
+                    break;
+                }
+
+                if (section == SnapshotSection.Records)
+                {
+                    chain = CheckRecord(view, iterator.Key, iterator.Value, chain);
+                }
+
+                rows.WriteBytes(iterator.Key);
+                rows.WriteBytes(iterator.Value);
+                count++;
+            }
+        }
+
+        var block = new ByteWriter(rows.Length + after.Length + 64);
+        block.WriteByte(Version);
+        block.WriteByte((byte)section);
+        block.WriteBytes(after);
+        block.WriteByte(isLast ? (byte)1 : (byte)0);
+        block.WriteVarint(count);
+        block.WriteRaw(rows.WrittenSpan);
+        ChainHash.DigestOf(block.WrittenSpan).Write(block.Reserve(ChainHash.SizeBytes));
+        return block;
+    }
+
+    private static ChainHash? CheckRecord(View view, ReadOnlySpan<byte> key, ReadOnlySpan<byte> value, ChainHash? before)
+    {
+        var revision = StorageKeys.ReadRevision(key);
+        var record = Undamaged.Read(value, bytes =>
+        {
+            var view = RecordView.Parse(bytes);
+            return (view.Header.Revision, Digest: view.ComputeDigest(), view.LogChain);
+        }, $"revision {revision}");
+
+        // Before the first record that is kept there is none to compare with.
+        before ??= view.FindChain(new(revision.Value - 1));
+        if (record.Revision != revision || (before is { } chain && chain.Append(record.Digest) != record.LogChain))
+        {
+            throw new StorageException(StorageFault.Corrupt, $"The change-log record of revision {revision} does not fit the chain: it is damaged.");
+        }
+
+        return record.LogChain;
+    }
+
+    /// <summary>
+    /// Hands the rows of a block on; returns the last key (null where there is no row) and whether the section ends with it. Throws
+    /// <see cref="MalformedDataException"/> where the block is not the answer to this question, or damaged: nothing was handed on then.
+    /// </summary>
+    public static (byte[]? LastKey, bool IsLast) Parse(ReadOnlySpan<byte> block, SnapshotSection section, ReadOnlySpan<byte> after, RowHandler onRow)
+    {
+        if (block.Length < ChainHash.SizeBytes || ChainHash.DigestOf(block[..^ChainHash.SizeBytes]) != ChainHash.Read(block[^ChainHash.SizeBytes..]))
+        {
+            throw new MalformedDataException("A block of a snapshot does not fit its hash: it was damaged on its way.");
+        }
+
+        var reader = new ByteReader(block[..^ChainHash.SizeBytes]);
+        if (reader.ReadByte() is var version and not Version)
+        {
+            throw reader.Malformed($"a block of a snapshot has version {version}; this build reads {Version}");
+        }
+
+        if (reader.ReadByte() != (byte)section || !reader.ReadBytes(MaxKeyBytes, "the key before the block").SequenceEqual(after))
+        {
+            throw reader.Malformed("a block of a snapshot is not the one that was asked for");
+        }
+
+        var isLast = reader.ReadByte() switch { 0 => false, 1 => true, _ => throw reader.Malformed("the end mark of a block is none") };
+        var count = reader.ReadCount(int.MaxValue, "the number of rows");
+        if (count == 0 && !isLast)
+        {
+            throw reader.Malformed("a block of a part that goes on has no row");
+        }
+
+        // All of it before any of it: what is wrong at the end must not leave rows behind.
+        var rows = reader;
+        var last = Walk(ref reader, section, after, count, null);
+        reader.ExpectEnd();
+        Walk(ref rows, section, after, count, onRow);
+        return (last, isLast);
+    }
+
+    private static byte[]? Walk(ref ByteReader reader, SnapshotSection section, ReadOnlySpan<byte> after, int count, RowHandler? onRow)
+    {
+        var previous = after;
+        for (var i = 0; i < count; i++)
+        {
+            var key = reader.ReadBytes(MaxKeyBytes, "the length of a key");
+            var value = reader.ReadBytes(MaxValueBytes, "the length of a row");
+            if (!key.StartsWith(SnapshotSections.PrefixOf(section)) || previous.SequenceCompareTo(key) >= 0)
+            {
+                throw reader.Malformed("the keys of a block are not in order");
+            }
+
+            onRow?.Invoke(key, value);
+            previous = key;
+        }
+
+        return count > 0 ? previous.ToArray() : null;
+    }
+}
+
+/// <summary>Where the rows of a section are in the database.</summary>
+internal static class SnapshotSections
+{
+    public static ColumnFamily FamilyOf(SnapshotSection section) => section switch
+    {
+        SnapshotSection.Rows => ColumnFamily.Data,
+        SnapshotSection.KeyspaceStates => ColumnFamily.Meta,
+        SnapshotSection.Records => ColumnFamily.Log,
+        SnapshotSection.KeyspaceLog => ColumnFamily.KeyspaceLog,
+        _ => throw new MalformedDataException($"A snapshot has no part {(int)section}."),
+    };
+
+    /// <summary>What the keys of a section begin with: it shares its family with others.</summary>
+    public static ReadOnlySpan<byte> PrefixOf(SnapshotSection section) => section == SnapshotSection.KeyspaceStates ? StorageKeys.KeyspaceStatePrefix : default;
+}

@@ -1,0 +1,59 @@
+using System.Text;
+using Quicksilver.Model;
+
+namespace Quicksilver.Storage;
+
+/// <summary>
+/// What a snapshot is of: the whole state of one node at one position, and the change log it has (docs/snapshot-format.md).
+/// </summary>
+/// <param name="Source">The node it was taken from.</param>
+/// <param name="Progress">Of the source, at that position.</param>
+/// <param name="AppliedTerm">Hub: term of the Raft entry that the state belongs to; 0 where the source does not know it.</param>
+/// <param name="EstimatedBytes">About how much room it takes; for the check of free space and for people.</param>
+public sealed record SnapshotHeader(NodeId Source, StoreProgress Progress, Term AppliedTerm, long EstimatedBytes)
+{
+    private const byte Version = 1;
+    private const int MaxNameBytes = 64;
+    private const int MaxProgressBytes = 1024;
+
+    public void Write(ByteWriter writer)
+    {
+        writer.WriteByte(Version);
+        writer.WriteBytes(Encoding.ASCII.GetBytes(Source.Value));
+        var progress = new ByteWriter();
+        Progress.Write(progress);
+        writer.WriteBytes(progress.WrittenSpan);
+        writer.WritePosition(AppliedTerm.Value);
+        writer.WritePosition(EstimatedBytes);
+    }
+
+    /// <summary>Reads the bytes from another process. Throws <see cref="MalformedDataException"/>; a version it does not know is one.</summary>
+    public static SnapshotHeader Read(ReadOnlySpan<byte> bytes)
+    {
+        var reader = new ByteReader(bytes);
+        if (reader.ReadByte() is var version and not Version)
+        {
+            throw reader.Malformed($"a snapshot has version {version}; this build reads {Version}");
+        }
+
+        var name = Encoding.ASCII.GetString(reader.ReadBytes(MaxNameBytes, "the length of the source's name"));
+        if (!NodeId.TryParse(name, out var source))
+        {
+            throw reader.Malformed("the name of the source is none");
+        }
+
+        StoreProgress progress;
+        try
+        {
+            progress = StoreProgress.Read(reader.ReadBytes(MaxProgressBytes, "the length of the progress"));
+        }
+        catch (StorageException e)
+        {
+            throw new MalformedDataException($"The source of a snapshot has a format of its own: {e.Message}");
+        }
+
+        var header = new SnapshotHeader(source, progress, new(reader.ReadPosition()), reader.ReadPosition());
+        reader.ExpectEnd();
+        return progress.Cluster.IsNone ? throw new MalformedDataException("A snapshot is of no cluster.") : header;
+    }
+}
