@@ -36,7 +36,10 @@ public sealed class DamageTests : IDisposable
         {
             var path = _directory.Sub($"damaged-{name}");
             FileTree.Copy(sound, path);
-            var target = Directory.GetFiles(Path.Combine(path, directory), file).MaxBy(candidate => new FileInfo(candidate).Length)!;
+
+            // Of write-ahead logs the last: an older one that nobody needs any more may still be there.
+            var candidates = Directory.GetFiles(Path.Combine(path, directory), file);
+            var target = file == "*.log" ? candidates.Max(StringComparer.Ordinal)! : candidates.MaxBy(candidate => new FileInfo(candidate).Length)!;
             var bytes = await File.ReadAllBytesAsync(target, Stop);
             await File.WriteAllBytesAsync(target, damage(bytes), Stop);
             var served = await ServeAsync(path);
