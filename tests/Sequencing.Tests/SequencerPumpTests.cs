@@ -83,7 +83,7 @@ public sealed class SequencerPumpTests
         var pump = new SequencerPump(new(), 42);
         var first = Make(2);
         pump.Enqueue(first);
-        pump.OnNotProposed(pump.MakeEntry(State, new(1))!.Id);
+        Assert.False(pump.OnResult(pump.MakeEntry(State, new(1))!.Id, ProposeResult.NotProposed));
         AssertAll(first, CommitOutcome.Unavailable);
 
         var second = Make(2);
@@ -263,7 +263,7 @@ public sealed class SequencerPumpTests
                             }
                             else
                             {
-                                pump.OnNotProposed(open[amount % open.Count].Id);
+                                pump.OnResult(open[amount % open.Count].Id, ProposeResult.NotProposed);
                             }
 
                             break;

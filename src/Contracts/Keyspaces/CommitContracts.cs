@@ -5,7 +5,11 @@ namespace Quicksilver.Contracts;
 /// <summary>Several commands, each all or nothing by itself; a single commit is a batch of one.</summary>
 /// <param name="Commands">See <see cref="CommandBatch"/>. At most <see cref="Limits.MaxCommandsPerBatch"/>.</param>
 [GenerateSerializer, Immutable, Alias("qs.CommitManyRequest")]
-public sealed record CommitManyRequest([property: Id(0)] Payload Commands);
+public sealed record CommitManyRequest([property: Id(0)] Payload Commands)
+{
+    /// <summary>From a node of the hub to its leader: which call it is. None elsewhere.</summary>
+    [Id(1)] public CallId Call { get; init; }
+}
 
 /// <param name="Outcomes">One per command, in the order of the request.</param>
 [GenerateSerializer, Immutable, Alias("qs.CommitManyAnswer")]

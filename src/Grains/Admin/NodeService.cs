@@ -16,7 +16,7 @@ namespace Quicksilver.Grains;
 [Alias("qs.INodeService")]
 public interface INodeService : IGrainService
 {
-    /// <summary>Hands validated commands to this node's sequencer.</summary>
+    /// <summary>Hands validated commands to this node's sequencer; a call that was handed over before, or is late, is answered Unknown.</summary>
     [Alias("Sequence"), ResponseTimeout("00:00:08")]
     Task<CommitManyAnswer> Sequence(CommitManyRequest request);
 
@@ -69,14 +69,16 @@ public sealed class NodeService(
     GrainId id, Silo silo, ILoggerFactory loggers, NodeContext node, HubAccess hub, INodeMonitor monitor, MemberChanges changes)
     : GrainService(id, silo, loggers), INodeService
 {
+    private readonly CopyFilter _copies = new();
+
     /// <inheritdoc/>
     public async Task<CommitManyAnswer> Sequence(CommitManyRequest request)
     {
         var commands = CommandBatch.Unpack(request.Commands);
-        if (hub.Sequencer is null)
+        if (!_copies.IsFirst(request.Call) || hub.Sequencer is null)
         {
             var refused = new CommitOutcome[commands.Length];
-            Array.Fill(refused, CommitOutcome.Unavailable);
+            Array.Fill(refused, hub.Sequencer is null ? CommitOutcome.Unavailable : CommitOutcome.Unknown);
             return new(refused, node.Answer(node.Store.Progress));
         }
 

@@ -1,3 +1,5 @@
+using System.Buffers.Binary;
+using System.Security.Cryptography;
 using Quicksilver.Client;
 using Quicksilver.Contracts;
 using Quicksilver.Grains;
@@ -17,6 +19,8 @@ internal sealed class HubPaths : ICommitPath, IHubReads
     private readonly NodeDirectory _nodes;
     private readonly INodeServiceClient _services;
     private readonly CommitMerger _toLeader;
+    private readonly ulong _caller = BinaryPrimitives.ReadUInt64BigEndian(RandomNumberGenerator.GetBytes(sizeof(ulong)));
+    private ulong _calls;
     private readonly Lock _gate = new();
     private (INodeService Leader, SharedRound<Revision?> Round)? _barriers;
 
@@ -56,7 +60,8 @@ internal sealed class HubPaths : ICommitPath, IHubReads
             throw new QuicksilverException(QuicksilverErrorCode.Unavailable, "The hub has no leader.", WriteOutcome.NotCommitted);
         }
 
-        return await leader.Sequence(request);
+        // One call at a time, so the numbers arrive in order.
+        return await leader.Sequence(request with { Call = new(_caller, ++_calls) });
     }
 
     private CommitManyAnswer All(int count, CommitOutcome outcome)

@@ -144,19 +144,9 @@ public sealed partial class Sequencer : ISequencer, IAsyncDisposable
             result = ProposeResult.Unknown;
         }
 
-        switch (result)
+        if (_pump.OnResult(proposal.Id, result))
         {
-            case ProposeResult.Applied:
-                // Normally its callers have been completed by apply. One that is still open was taken for an entry that the
-                // store had already: whatever that means, its fate is not known.
-                _pump.OnExpired(proposal.Id);
-                break;
-            case ProposeResult.NotProposed:
-                _pump.OnNotProposed(proposal.Id);
-                break;
-            case ProposeResult.Unknown or ProposeResult.Unspecified:
-                _ = ExpireAsync(proposal.Id, _stop.Token);
-                break;
+            _ = ExpireAsync(proposal.Id, _stop.Token);
         }
     }
 

@@ -148,8 +148,28 @@ internal sealed class SequencerPump(SequencerOptions options, ulong incarnation)
         }
     }
 
-    /// <summary>The entry was never proposed: its callers hear that nothing happened.</summary>
-    public void OnNotProposed(ProposalId id) => CompleteAll(id, CommitOutcome.Unavailable);
+    /// <summary>
+    /// The consensus log answered for an entry. True where its fate is open: the next leader gets <see cref="SequencerOptions.UnknownGrace"/>
+    /// to commit it after all, then <see cref="OnExpired"/> is due.
+    /// </summary>
+    public bool OnResult(ProposalId id, ProposeResult result)
+    {
+        switch (result)
+        {
+            case ProposeResult.Applied:
+                // Normally its callers have been completed by apply. One that is still open was taken for an entry that the
+                // store had already: whatever that means, its fate is not known.
+                OnExpired(id);
+                return false;
+            case ProposeResult.NotProposed:
+                // Its callers hear that nothing happened.
+                CompleteAll(id, CommitOutcome.Unavailable);
+                return false;
+            case ProposeResult.Unknown or ProposeResult.Unspecified:
+            default:
+                return true;
+        }
+    }
 
     /// <summary>Nobody learned the fate of the entry in time.</summary>
     public void OnExpired(ProposalId id) => CompleteAll(id, CommitOutcome.Unknown);
