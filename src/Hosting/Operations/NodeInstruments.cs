@@ -26,12 +26,16 @@ internal sealed class NodeInstruments : IDisposable
         _meter.CreateObservableCounter("quicksilver.reads.refused", () => node.Store.Waiters.Refused, description: "Reads that were not let wait because the room was full.");
         _meter.CreateObservableCounter("quicksilver.polls.refused", () => node.Store.Polls.Refused, description: "Long polls that were not let wait because the room was full.");
         _meter.CreateObservableGauge("quicksilver.disk.free", () => Measure(monitor.FreeBytes), unit: "By", description: "Free on the disk of the data directory.");
+        _meter.CreateObservableGauge(
+            "quicksilver.storage.tables", () => node.Store.TableBytes.Select(tables => new Measurement<long>(tables.Bytes, new KeyValuePair<string, object?>("family", tables.Family))),
+            unit: "By", description: "Tables on disk.");
         _meter.CreateObservableGauge("quicksilver.lag.revisions", () => Measure(monitor.LagRevisions), description: "Revisions the source has that this node does not.");
         _meter.CreateObservableGauge("quicksilver.lag", () => Measure(monitor.Lag?.TotalSeconds), unit: "s", description: "How long ago this node was known to be level with the hub.");
         if (hub is not null)
         {
             _meter.CreateObservableGauge("quicksilver.sequencer.queue", () => hub.Sequencer.QueuedCommands, description: "Commands that wait for their Raft entry.");
             _meter.CreateObservableCounter("quicksilver.sequencer.refused", () => hub.Sequencer.RefusedCommands, description: "Commands refused because the queue was full.");
+            _meter.CreateObservableGauge("quicksilver.raft.entries", () => hub.Raft.LogEntries, description: "Entries of the Raft log.");
             _meter.CreateObservableGauge("quicksilver.raft.members", () => hub.Agreed.Members.Count, description: "Voting members.");
             _meter.CreateObservableGauge("quicksilver.operations.remembered", () => hub.Applier.RememberedOperations, description: "Operation ids in memory.");
             _meter.CreateObservableGauge("quicksilver.raft.leader", () => hub.Sequencer.Leadership.IsLeader ? 1 : 0, description: "1 where this node leads the hub.");

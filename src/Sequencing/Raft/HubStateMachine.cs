@@ -67,6 +67,9 @@ internal sealed class HubStateMachine : IStateMachine
 
     ISnapshot? ISnapshotManager.Snapshot => _floor;
 
+    /// <summary>The entry that the log begins behind.</summary>
+    public LogIndex FloorIndex => new(_floor?.Index ?? 0);
+
     ValueTask ISnapshotManager.ReclaimGarbageAsync(long watermark, CancellationToken token) => ValueTask.CompletedTask;
 
     /// <summary>

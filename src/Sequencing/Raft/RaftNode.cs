@@ -230,6 +230,9 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
         }
     }
 
+    /// <summary>Entries of this member's log.</summary>
+    public long LogEntries => _log.LastEntryIndex - _machine.FloorIndex.Value;
+
     /// <summary>Term of an entry of this member's log; null where that is not known, or not any more.</summary>
     public Term? TermOf(LogIndex index) => _log.TermOf(index);
 

@@ -27,6 +27,10 @@ public sealed partial class NodeStore
         }
     }
 
+    /// <summary>What tables take on disk, bytes, by the name of their column family; memtables and write-ahead logs are not in it.</summary>
+    public IEnumerable<(string Family, long Bytes)> TableBytes =>
+        Enum.GetValues<ColumnFamily>().Select(family => (family.ToString(), (long)Database.Property(family, "rocksdb.total-sst-files-size")));
+
     /// <summary>
     /// The snapshot, whole, takes the place of what the store has: a database is built of it aside and checked, then it is the node's, in
     /// one step. Reads go on from the old View until that moment, and from the new one after it. A replica or a joining member has applied
