@@ -5,7 +5,8 @@ using System.Text.RegularExpressions;
 namespace Quicksilver.Testing;
 
 /// <summary>
-/// Makes system calls of a node fail, as a disk does that breaks or fills up: strace gives the error instead of calling the kernel.
+/// Makes system calls of a node fail, as a disk does that breaks or fills up: strace gives the error instead of calling the kernel. Or
+/// makes them late.
 /// What failed, and how the process ended, is in the file that strace writes.
 /// </summary>
 public sealed partial class SyscallFaults : IAsyncDisposable
@@ -24,10 +25,17 @@ public sealed partial class SyscallFaults : IAsyncDisposable
     /// <param name="calls">Names of system calls, with commas.</param>
     /// <param name="error">Name of the error: EIO, ENOSPC.</param>
     /// <param name="paths">Only calls on these files, which need not be there yet; empty for any.</param>
-    public static async Task<SyscallFaults> AttachAsync(
-        int process, string file, string calls, string error, IEnumerable<string> paths, CancellationToken stop)
+    public static Task<SyscallFaults> AttachAsync(
+        int process, string file, string calls, string error, IEnumerable<string> paths, CancellationToken stop) =>
+        AttachAsync(process, file, Arguments(file, calls, $"error={error}", paths), stop);
+
+    /// <summary>From now on each of the calls of a running process takes that much longer, as on a disk that stalls.</summary>
+    public static Task<SyscallFaults> StallAsync(int process, string file, string calls, TimeSpan delay, CancellationToken stop) =>
+        AttachAsync(process, file, Arguments(file, calls, string.Create(CultureInfo.InvariantCulture, $"delay_enter={delay.TotalMicroseconds:0}"), []), stop);
+
+    private static async Task<SyscallFaults> AttachAsync(int process, string file, string[] arguments, CancellationToken stop)
     {
-        var start = new ProcessStartInfo("strace", [.. Arguments(file, calls, error, paths), "-p", process.ToString(CultureInfo.InvariantCulture)])
+        var start = new ProcessStartInfo("strace", [.. arguments, "-p", process.ToString(CultureInfo.InvariantCulture)])
         {
             RedirectStandardError = true,
         };
@@ -49,10 +57,10 @@ public sealed partial class SyscallFaults : IAsyncDisposable
     /// A command to start a process under, whose calls fail from the beginning. It stays the parent's child: strace watches from aside.
     /// </summary>
     public static string[] Under(string file, string calls, string error, IEnumerable<string> paths) =>
-        ["strace", "-D", "--seccomp-bpf", .. Arguments(file, calls, error, paths)];
+        ["strace", "-D", "--seccomp-bpf", .. Arguments(file, calls, $"error={error}", paths)];
 
-    private static string[] Arguments(string file, string calls, string error, IEnumerable<string> paths) =>
-        ["-f", "-o", file, "-e", $"trace={calls}", "-e", $"inject={calls}:error={error}", .. paths.SelectMany(path => new[] { "-P", path })];
+    private static string[] Arguments(string file, string calls, string fault, IEnumerable<string> paths) =>
+        ["-f", "-o", file, "-e", $"trace={calls}", "-e", $"inject={calls}:{fault}", .. paths.SelectMany(path => new[] { "-P", path })];
 
     /// <summary>Calls that failed so far, as far as strace has written it down.</summary>
     public static int Failed(string file) => Lines(file).Count(line => line.EndsWith("(INJECTED)", StringComparison.Ordinal));

@@ -41,6 +41,9 @@ internal sealed class DurableWriteAheadLog(WriteAheadLog.Options options, HubSta
     public Term LeadingTerm => new(Interlocked.Read(ref _leadingTerm));
 
     /// <inheritdoc/>
+    public long? FlushUnderWay => null;
+
+    /// <inheritdoc/>
     public Term? TermOf(LogIndex index) => null;
 
     /// <summary>Checks the hashes of all entries, and only then lets them be applied.</summary>

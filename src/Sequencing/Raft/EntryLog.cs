@@ -53,6 +53,10 @@ internal sealed partial class EntryLog : IAsyncDisposable
     private RaftFloor _below;
     private int _flushSignalled;
 
+    // Of the thread that flushes: how many it began, and which one it is at work on; 0 for none.
+    private long _flushes;
+    private long _flushUnderWay;
+
     /// <param name="store">The disk; disposed with this.</param>
     /// <param name="state">What entries are applied to.</param>
     /// <param name="machine">Applies entries, and hears of the first failure.</param>
@@ -80,6 +84,9 @@ internal sealed partial class EntryLog : IAsyncDisposable
     /// refuses a floor that it knows to be committed, each time anew.
     /// </summary>
     public LogIndex Committed => new(_hasHeard ? Volatile.Read(ref _committed) : 0);
+
+    /// <inheritdoc cref="IRaftLog.FlushUnderWay"/>
+    public long? FlushUnderWay => Volatile.Read(ref _flushUnderWay) is var flush and not 0 ? flush : null;
 
     /// <summary>Reads and checks all of the log; once, before anything else. Throws <see cref="StorageException"/> (Corrupt).</summary>
     public void Load()
@@ -353,6 +360,7 @@ internal sealed partial class EntryLog : IAsyncDisposable
             {
                 _flushSignal.Wait(_stop.Token);
                 Volatile.Write(ref _flushSignalled, 0);
+                Volatile.Write(ref _flushUnderWay, ++_flushes);
                 lock (_writing)
                 {
                     ThrowIfFailed();
@@ -361,6 +369,8 @@ internal sealed partial class EntryLog : IAsyncDisposable
                         Flush();
                     }
                 }
+
+                Volatile.Write(ref _flushUnderWay, 0);
             }
         }
         catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException && _stop.IsCancellationRequested)

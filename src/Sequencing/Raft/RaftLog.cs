@@ -32,6 +32,9 @@ internal sealed class RaftLog : WriteAheadLog, IRaftLog, IPersistentState, IAudi
     public Term LeadingTerm => _log.LeadingTerm;
 
     /// <inheritdoc/>
+    public long? FlushUnderWay => _log.FlushUnderWay;
+
+    /// <inheritdoc/>
     public Term? TermOf(LogIndex index) => _log.TermAt(index) is var (term, floor) && term != default && (floor is null || floor.Value.Index == index) ? term : null;
 
     long IAuditTrail.LastEntryIndex => _log.Last.Value;

@@ -83,6 +83,10 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
     private readonly CancellationTokenSource _stop = new();
     private Task _watch = Task.CompletedTask;
     private Task _telling = Task.CompletedTask;
+
+    // The flush that was under way when somebody last looked, and since when.
+    private (long Number, long SeenAt) _flush;
+    private Task _handingOver = Task.CompletedTask;
     private readonly SharedRound<bool> _barrier;
     private long _proposals;
 
@@ -334,6 +338,7 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
                 // A change of role that failed, for example because the term could not be written, leaves the library in no role:
                 // it answers for ever and takes no part.
                 _ = _cluster.LeadershipToken;
+                LookAtDisk();
                 await _log.WaitForApplyAsync(0L, CancellationToken.None).ConfigureAwait(false);
             }
         }
@@ -344,6 +349,38 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
         catch (Exception e)
         {
             await FailAsync(e).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>
+    /// A leader whose disk stalls would hold up every commit, and the library lets it: the others hear from it. So it gives the
+    /// leadership to one whose disk works.
+    /// </summary>
+    private void LookAtDisk()
+    {
+        var now = _time.GetTimestamp();
+        if (_log.FlushUnderWay is not { } flush || flush != _flush.Number)
+        {
+            _flush = (_log.FlushUnderWay ?? 0, now);
+        }
+        else if (_time.GetElapsedTime(_flush.SeenAt, now) is var stalled && stalled >= 2 * _options.ElectionTimeout && _handingOver.IsCompleted && Leadership.IsLeader)
+        {
+            LogStalls(stalled.TotalSeconds);
+            _handingOver = HandOverAsync();
+        }
+    }
+
+    private async Task HandOverAsync()
+    {
+        await Task.Yield();
+        try
+        {
+            await ResignAsync(_stop.Token).ConfigureAwait(false);
+            await StandAsideAsync(_options.Self, _stop.Token).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            LogResignFailed(e.Message);
         }
     }
 
@@ -358,6 +395,7 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
     {
         await _stop.CancelAsync().ConfigureAwait(false);
         await _watch.ConfigureAwait(false);
+        await _handingOver.ConfigureAwait(false);
         await _cluster.StopAsync(CancellationToken.None).ConfigureAwait(false);
         await _telling.ConfigureAwait(false);
         await _cluster.DisposeAsync().ConfigureAwait(false);
@@ -368,6 +406,9 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
 
     [LoggerMessage(1, LogLevel.Information, "Hub leader is {Leader} (term {Term}).")]
     private partial void LogLeaderChanged(string leader, long term);
+
+    [LoggerMessage(4, LogLevel.Warning, "The disk has been at work on one flush for {Seconds:0.0} s: the leadership goes to another member.")]
+    private partial void LogStalls(double seconds);
 
     [LoggerMessage(2, LogLevel.Critical, "This hub member cannot go on and stops.")]
     private partial void LogFaulted(Exception e);
