@@ -4,10 +4,10 @@ using Quicksilver.Model;
 namespace Quicksilver.Client;
 
 /// <summary>
-/// Makes calls over the link until they are answered or the deadline passes. Reads may be repeated at will. A write is repeated
+/// Makes calls over a link, that of reads or that of writes, until they are answered or the deadline passes. Reads may be repeated at will. A write is repeated
 /// with the same bytes only, and whether it may have happened is remembered over all tries.
 /// </summary>
-internal sealed class Caller(ILink link, QuicksilverClientOptions options, TimeProvider time)
+internal sealed class Caller(ILink link, ILink writes, QuicksilverClientOptions options, TimeProvider time)
 {
     public TimeProvider Time => time;
 
@@ -83,7 +83,7 @@ internal sealed class Caller(ILink link, QuicksilverClientOptions options, TimeP
             NextStep next;
             try
             {
-                var session = await link.ConnectAsync(deadline.Left, cancellation).ConfigureAwait(false);
+                var session = await writes.ConnectAsync(deadline.Left, cancellation).ConfigureAwait(false);
                 var (outcome, context) = await TryAsync(send, session, deadline.Left, cancellation).ConfigureAwait(false);
                 next = tries.OnAnswer(outcome, deadline.Left);
                 if (next is { Failure: null, Pause: null })

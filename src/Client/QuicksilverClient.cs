@@ -13,22 +13,30 @@ using Route = (ReadOnlyMemory<byte> Command, uint Merger, Func<IGrainFactory, Fu
 public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
 {
     private readonly ILink _link;
+    private readonly WriteLink? _writes;
     private readonly ConcurrentDictionary<KeyspaceName, KeyspaceClient> _keyspaces = new();
     private readonly ConcurrentDictionary<(uint Keyspace, LinkSession Session), CommitMerger> _mergers = new();
     private readonly bool _mergesCommits;
 
     /// <summary>Makes a client and starts its link. Does not wait for the cluster.</summary>
     public QuicksilverClient(QuicksilverClientOptions options, TimeProvider time, ILoggerFactory loggers)
-        : this(StartLink(options, time, loggers), options, time)
+        : this(StartLink(options, time, loggers), options, time, loggers)
     {
     }
 
-    /// <summary>Makes a client over a link, which it owns from now on.</summary>
-    internal QuicksilverClient(ILink link, QuicksilverClientOptions options, TimeProvider time)
+    private QuicksilverClient(GatewayLink link, QuicksilverClientOptions options, TimeProvider time, ILoggerFactory loggers)
+        : this(link, options, time, options.FollowLeader ? new WriteLink(link, options.ToLinkOptions(), time, loggers) : null)
+    {
+    }
+
+    /// <summary>Makes a client over links, which it owns from now on.</summary>
+    /// <param name="writes">The way of writes; null where they go as reads do.</param>
+    internal QuicksilverClient(ILink link, QuicksilverClientOptions options, TimeProvider time, WriteLink? writes = null)
     {
         _link = link;
+        _writes = writes;
         _mergesCommits = options.MergeCommits;
-        Caller = new(link, options, time);
+        Caller = new(link, writes ?? link, options, time);
         SessionState = new(time);
         Catalog = new CatalogClient(this);
     }
@@ -143,8 +151,12 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
         return await merger.CommitAsync([route.Command], cancellation).ConfigureAwait(false);
     }
 
-    private static Task<CommitManyAnswer> SendOnceAsync(LinkSession session, Route route, CommitManyRequest request) =>
-        route.Call(session.Grains)(request, CancellationToken.None).AsTask().WaitAsync(session.Lost);
+    private async Task<CommitManyAnswer> SendOnceAsync(LinkSession session, Route route, CommitManyRequest request)
+    {
+        var answer = await route.Call(session.Grains)(request, CancellationToken.None).AsTask().WaitAsync(session.Lost).ConfigureAwait(false);
+        _writes?.Learn(session, answer);
+        return answer;
+    }
 
     private async ValueTask<OperationId> NewOperationIdAsync(Deadline deadline, CancellationToken cancellation)
     {
@@ -185,7 +197,15 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
         _ => new(QuicksilverErrorCode.OutcomeUnknown, $"The hub answered with an outcome that this client does not know ({(int)outcome.Kind}): the write may have happened.", WriteOutcome.Unknown) { OperationId = id },
     };
 
-    public ValueTask DisposeAsync() => _link.DisposeAsync();
+    public async ValueTask DisposeAsync()
+    {
+        if (_writes is not null)
+        {
+            await _writes.DisposeAsync().ConfigureAwait(false);
+        }
+
+        await _link.DisposeAsync().ConfigureAwait(false);
+    }
 
     private static GatewayLink StartLink(QuicksilverClientOptions options, TimeProvider time, ILoggerFactory loggers)
     {

@@ -25,6 +25,13 @@ public sealed class QuicksilverClientOptions
     /// </summary>
     public bool MergeCommits { get; set; } = true;
 
+    /// <summary>
+    /// Sends writes through the gateway that answers name for them, where it can be reached: that of the hub's leader, for a client of the
+    /// hub. Default true: about twice the write rate. A gateway that has nobody to hand a write to makes another one of
+    /// <see cref="Gateways"/> be tried. False: everything goes through one gateway.
+    /// </summary>
+    public bool FollowLeader { get; set; } = true;
+
     /// <summary>The gateway of a client that names none.</summary>
     public const string DefaultGateway = "127.0.0.1:30000";
 

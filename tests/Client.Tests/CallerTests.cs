@@ -21,7 +21,7 @@ public sealed class CallerTests : IAsyncDisposable
     public CallerTests()
     {
         _link = new(_time);
-        _caller = new(_link, new(), _time);
+        _caller = new(_link, _link, new(), _time);
     }
 
     private static CancellationToken Stop => TestContext.Current.CancellationToken;

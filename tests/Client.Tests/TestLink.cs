@@ -9,15 +9,22 @@ internal sealed class TestLink : ILink
     private static readonly GatewayHello Hello = new("qs-eu", "quicksilver", NodeId.Parse("eu-0"), RegionName.Parse("eu"), NodeRole.Replica, ["a:1"]);
 
     private readonly TimeProvider _time;
+    private readonly string? _gateway;
     private CancellationTokenSource _lost = new();
     private LinkSession? _current;
     private int _sessions;
 
-    public TestLink(TimeProvider time)
+    /// <param name="gateway">What its sessions, and their node, call the gateway; null for another name each.</param>
+    public TestLink(TimeProvider time, string? gateway = null)
     {
         _time = time;
+        _gateway = gateway;
         _current = NewSession();
     }
+
+    public LinkSession? Current => _current is { Lost.IsCancellationRequested: false } session ? session : null;
+
+    public bool IsDisposed { get; private set; }
 
     public void GoDown() => _current = null;
 
@@ -43,9 +50,14 @@ internal sealed class TestLink : ILink
 
     public ValueTask DisposeAsync()
     {
+        IsDisposed = true;
         _lost.Dispose();
         return ValueTask.CompletedTask;
     }
 
-    private LinkSession NewSession() => new(null!, Hello, $"gateway-{++_sessions}:1", _lost.Token);
+    private LinkSession NewSession()
+    {
+        var gateway = _gateway ?? $"gateway-{++_sessions}:1";
+        return new(null!, _gateway is null ? Hello : Hello with { Gateways = [gateway] }, gateway, _lost.Token);
+    }
 }

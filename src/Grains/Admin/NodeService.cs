@@ -83,7 +83,8 @@ public sealed class NodeService(
         }
 
         var outcomes = await hub.Sequencer.CommitAsync(commands, CancellationToken.None);
-        return new(outcomes, node.Answer(node.Store.Progress));
+        var context = node.Answer(node.Store.Progress);
+        return new(outcomes, hub.Sequencer.Leadership.IsLeader ? context with { WriteGateway = node.Gateway } : context);
     }
 
     /// <inheritdoc/>

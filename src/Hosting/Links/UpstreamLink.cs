@@ -13,9 +13,14 @@ namespace Quicksilver.Hosting;
 internal sealed class UpstreamLink : IUpstream, IAsyncDisposable
 {
     private readonly GatewayLink _link;
+    private readonly WriteLink _writes;
     private SessionMerger? _merger;
 
-    public UpstreamLink(GatewayLinkOptions options, TimeProvider time, ILoggerFactory loggers) => _link = new(options, time, loggers);
+    public UpstreamLink(GatewayLinkOptions options, TimeProvider time, ILoggerFactory loggers)
+    {
+        _link = new(options, time, loggers);
+        _writes = new(_link, options, time, loggers);
+    }
 
     private sealed record SessionMerger(LinkSession Session, CommitMerger Merger);
 
@@ -30,7 +35,7 @@ internal sealed class UpstreamLink : IUpstream, IAsyncDisposable
     {
         get
         {
-            if (_link.Current is not { } session)
+            if (_writes.Current is not { } session)
             {
                 return null;
             }
@@ -38,13 +43,19 @@ internal sealed class UpstreamLink : IUpstream, IAsyncDisposable
             var merger = Volatile.Read(ref _merger);
             if (merger is null || !ReferenceEquals(merger.Session, session))
             {
-                merger = new(session, new(request =>
-                    session.Grains.GetGrain<ICommitGrain>(0).CommitMany(request).AsTask().WaitAsync(session.Lost)));
+                merger = new(session, new(request => SendAsync(session, request)));
                 Volatile.Write(ref _merger, merger);
             }
 
             return merger.Merger;
         }
+    }
+
+    private async Task<CommitManyAnswer> SendAsync(LinkSession session, CommitManyRequest request)
+    {
+        var answer = await session.Grains.GetGrain<ICommitGrain>(0).CommitMany(request).AsTask().WaitAsync(session.Lost);
+        _writes.Learn(session, answer);
+        return answer;
     }
 
     public void Start() => _link.Start();
@@ -66,5 +77,9 @@ internal sealed class UpstreamLink : IUpstream, IAsyncDisposable
         }
     }
 
-    public ValueTask DisposeAsync() => _link.DisposeAsync();
+    public async ValueTask DisposeAsync()
+    {
+        await _writes.DisposeAsync();
+        await _link.DisposeAsync();
+    }
 }

@@ -17,7 +17,9 @@ internal sealed class RegionPaths(NodeContext node, UpstreamLink upstream) : ICo
             if (upstream.Merger is { } merger)
             {
                 var merged = await merger.CommitAsync(commands, cancellation);
-                return new([.. merged.Outcomes], merged.Context);
+
+                // The gateway for writes is one for this node, not for its clients, who may not reach it.
+                return new([.. merged.Outcomes], merged.Context with { WriteGateway = null });
             }
 
             // Known to be down before anything was sent.
