@@ -1,3 +1,5 @@
+using System.Buffers.Binary;
+using System.Security.Cryptography;
 using Quicksilver.Model;
 using Quicksilver.Storage;
 
@@ -10,12 +12,9 @@ namespace Quicksilver.Sequencing;
 /// </summary>
 public sealed class RecentOperations(OperationWindow window)
 {
-    private readonly Dictionary<OperationId, First> _byId = [];
-    private readonly Queue<(OperationId Id, LogTime LogTime)> _byAge = new();
+    private readonly OperationRing _ring = new(window.MaxCount, BinaryPrimitives.ReadUInt64LittleEndian(RandomNumberGenerator.GetBytes(sizeof(ulong))));
 
-    private readonly record struct First(Revision Revision, ChainHash RequestHash);
-
-    public int Count => _byId.Count;
+    public int Count => _ring.Count;
 
     /// <summary>
     /// Ids issued before this may have been forgotten because there were too many: greater than any id that was. It only grows;
@@ -26,13 +25,13 @@ public sealed class RecentOperations(OperationWindow window)
     /// <summary>Fills the memory from the end of the change log.</summary>
     public void Rebuild(View view)
     {
-        _byId.Clear();
-        _byAge.Clear();
+        _ring.Clear();
         CountFloor = view.Progress.OperationsFloor;
         var oldest = view.Progress.LogTime.Add(-window.MaxAge);
         var first = view.Position.Revision.Next;
         using var cursor = view.OpenLog();
-        for (var more = cursor.SeekForPrevious(view.Position.Revision); more && _byId.Count < window.MaxCount; more = cursor.Previous())
+        var count = 0;
+        for (var more = cursor.SeekForPrevious(view.Position.Revision); more && count < window.MaxCount; more = cursor.Previous())
         {
             var header = RecordView.Parse(cursor.Record).Header;
             if (header.LogTime < oldest)
@@ -40,14 +39,14 @@ public sealed class RecentOperations(OperationWindow window)
                 break;
             }
 
-            _byId[header.OperationId] = new(header.Revision, header.RequestHash);
             first = header.Revision;
+            count++;
         }
 
         for (var more = cursor.Seek(first); more; more = cursor.Next())
         {
             var header = RecordView.Parse(cursor.Record).Header;
-            _byAge.Enqueue((header.OperationId, header.LogTime));
+            _ring.Add(new(header.OperationId, header.Revision, header.RequestHash, header.LogTime));
         }
     }
 
@@ -55,16 +54,16 @@ public sealed class RecentOperations(OperationWindow window)
     public void Advance(LogTime now)
     {
         var oldest = now.Add(-window.MaxAge);
-        while (_byAge.TryPeek(out var next) && next.LogTime < oldest)
+        while (_ring.Count > 0 && _ring.Oldest.LogTime < oldest)
         {
-            _byId.Remove(_byAge.Dequeue().Id);
+            _ring.RemoveOldest();
         }
     }
 
     /// <summary>The outcome that an id already has, or null where the command is to be judged.</summary>
     public CommitOutcome? Judge(OperationId id, ChainHash requestHash, LogTime now)
     {
-        if (_byId.TryGetValue(id, out var first))
+        if (_ring.TryFind(id, out var first))
         {
             return first.RequestHash == requestHash ? CommitOutcome.Committed(first.Revision) : CommitOutcome.OperationIdReused;
         }
@@ -79,15 +78,14 @@ public sealed class RecentOperations(OperationWindow window)
 
     public void Remember(OperationId id, Revision revision, ChainHash requestHash, LogTime logTime)
     {
-        if (_byId.Count >= window.MaxCount)
+        if (_ring.Count >= window.MaxCount)
         {
-            var evicted = _byAge.Dequeue().Id;
-            _byId.Remove(evicted);
+            var evicted = _ring.Oldest.Id;
+            _ring.RemoveOldest();
             CountFloor = evicted.IssuedAt >= CountFloor ? new(evicted.IssuedAt.Value + 1) : CountFloor;
         }
 
-        _byId[id] = new(revision, requestHash);
-        _byAge.Enqueue((id, logTime));
+        _ring.Add(new(id, revision, requestHash, logTime));
     }
 
     /// <summary>
