@@ -65,6 +65,39 @@ public sealed class RaftLogStoreTests : IDisposable
         return copy;
     }
 
+    [Fact]
+    public void A_log_that_is_cut_again_and_again_takes_no_more_room_and_has_all_that_was_not_cut()
+    {
+        const int Entries = 900;
+        const int Kept = 128;
+        const int EntryBytes = 1 << 20;
+        var path = _directory.Sub("long");
+        var payload = new byte[EntryBytes];
+        using (var opened = Open(path))
+        {
+            var batch = new ApplyBatch(opened.Store);
+            for (var index = 1; index <= Entries; index++)
+            {
+                payload[0] = (byte)index;
+                opened.Log.Append([new(new(index), new(1), 1, false, payload)], At(index - 1, index == 1 ? 0 : 1), replacedTo: null);
+                if (index % (Kept / 2) == 0)
+                {
+                    opened.Log.Sync(At(index, 1));
+                    batch.Begin();
+                    batch.Commit(new(index), new(1));
+                    opened.Store.SaveRaftFloor(At(Math.Max(1, index - Kept), 1));
+                }
+            }
+        }
+
+        var tables = new DirectoryInfo(Path.Combine(path, "db")).GetFiles("*.sst").Sum(file => file.Length);
+        Assert.InRange(tables, 1, RaftLogStore.MaxTableBytes + (64L << 20));
+        using var again = Open(path);
+        var floor = again.Store.ReadRaftFloor()!.Value.Index.Value;
+        var all = again.Log.ReadAll().Select(entry => (entry.Index.Value, entry.Payload.Span[0])).ToList();
+        Assert.Equal(Enumerable.Range((int)floor + 1, Entries - (int)floor).Select(index => ((long)index, (byte)index)), all);
+    }
+
     private static string WriteAheadLog(string path) =>
         Directory.GetFiles(Path.Combine(path, "db"), "*.log").MaxBy(file => new FileInfo(file).Length)!;
 

@@ -10,6 +10,8 @@ namespace Quicksilver.Storage.Native;
 /// </summary>
 internal sealed class Database
 {
+    private const int Levels = 7;
+
     private static readonly string[] Names = ["default", "meta", "data", "log", "keyspaceLog", "expiry", "raft"];
 
     private readonly IntPtr _handle;
@@ -58,7 +60,10 @@ internal sealed class Database
         api.rocksdb_options_set_max_background_jobs(options, 2);
         api.rocksdb_options_set_keep_log_file_num(options, (UIntPtr)2);
         api.rocksdb_options_set_info_log_level(options, 2);
-        api.rocksdb_options_set_max_total_wal_size(options, 64UL << 20);
+
+        // When it is reached every family is flushed, however little it has: with 64 MiB that was every five seconds at full rate. It is
+        // also what a start may have to replay.
+        api.rocksdb_options_set_max_total_wal_size(options, 128UL << 20);
         api.rocksdb_options_set_recycle_log_file_num(options, (UIntPtr)8);
 
         // A prefix of what was written: the position is in the same batch as the data, so a replica fetches what is missing. A hub
@@ -100,8 +105,7 @@ internal sealed class Database
         api.rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 0);
         api.rocksdb_block_based_options_set_block_size(table, (UIntPtr)(16 << 10));
 
-        // Entries of the Raft log are deleted soon after they reach a table file, if they ever do.
-        api.rocksdb_options_set_compression(options, family == ColumnFamily.Raft ? Compression.No : Compression.Zstd);
+        SetCompaction(options, family, release);
 
         // A small memtable keeps the skip list of `data` inside the processor's cache: measured a fifth of the write rate.
         api.rocksdb_options_set_write_buffer_size(options, (UIntPtr)(family is ColumnFamily.Log or ColumnFamily.Raft ? 32 << 20 : 8 << 20));
@@ -115,6 +119,38 @@ internal sealed class Database
 
         api.rocksdb_options_set_block_based_table_factory(options, table);
         return options;
+    }
+
+    private static void SetCompaction(IntPtr options, ColumnFamily family, List<Action> release)
+    {
+        var api = NativeCall.Api;
+        switch (family)
+        {
+            case ColumnFamily.Raft:
+                // Entries are deleted soon after they reach a table file, if they ever do: to compress or to merge them is work for
+                // nothing (a quarter of the processor at full rate). Files go when there are more than can be needed.
+                api.rocksdb_options_set_compression(options, Compression.No);
+                api.rocksdb_options_set_compaction_style(options, Compaction.Fifo);
+                var fifo = api.rocksdb_fifo_compaction_options_create();
+                release.Add(() => api.rocksdb_fifo_compaction_options_destroy(fifo));
+                api.rocksdb_fifo_compaction_options_set_max_table_files_size(fifo, RaftLogStore.MaxTableBytes);
+                api.rocksdb_options_set_fifo_compaction_options(options, fifo);
+                break;
+            case ColumnFamily.Log or ColumnFamily.KeyspaceLog:
+                // Rows come in order: a table file is moved down as it is, and not written again.
+                api.rocksdb_options_set_compression(options, Compression.Zstd);
+                api.rocksdb_options_set_compaction_style(options, Compaction.Universal);
+                var universal = api.rocksdb_universal_compaction_options_create();
+                release.Add(() => api.rocksdb_universal_compaction_options_destroy(universal));
+                api.rocksdb_universal_compaction_options_set_allow_trivial_move(universal, 1);
+                api.rocksdb_options_set_universal_compaction_options(options, universal);
+                break;
+            default:
+                // What is written over soon is compressed fast, the rest well.
+                api.rocksdb_options_set_num_levels(options, Levels);
+                api.rocksdb_options_set_compression_per_level(options, [.. Enumerable.Range(0, Levels).Select(level => level < 2 ? Compression.Lz4 : Compression.Zstd)], (UIntPtr)Levels);
+                break;
+        }
     }
 
     /// <summary>Writes one batch, all or nothing, to the write-ahead log and the memtables. Not synced.</summary>

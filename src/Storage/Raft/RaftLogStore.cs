@@ -12,6 +12,12 @@ namespace Quicksilver.Storage;
 /// </summary>
 public sealed class RaftLogStore : IRaftLogStore
 {
+    /// <summary>
+    /// Table files of entries, bytes; beyond it the oldest are deleted, whatever is in them. Three times what is ever kept of the log
+    /// (<c>RaftLogOptions.CutAfterBytes</c>, and less than that again which is not applied yet), so what is in them was cut long ago.
+    /// </summary>
+    public const long MaxTableBytes = 512L << 20;
+
     private readonly NodeStore _store;
     private readonly DurableMark _mark;
     private readonly WriteBatchBuilder _batch = new();
