@@ -128,6 +128,12 @@ internal sealed class Caller(ILink link, ILink writes, QuicksilverClientOptions 
     private async ValueTask<(CommitOutcome Outcome, AnswerContext Context)> TryAsync(
         Func<LinkSession, CancellationToken, Task<MergedOutcomes>> send, LinkSession session, TimeSpan left, CancellationToken cancellation)
     {
+        if (!cancellation.CanBeCanceled)
+        {
+            // Most callers; tokens of their own would cost each write more than its encoding.
+            return await TryAsync(send, session, left).ConfigureAwait(false);
+        }
+
         using var limit = new CancellationTokenSource(left, time);
         using var bound = CancellationTokenSource.CreateLinkedTokenSource(cancellation, session.Lost, limit.Token);
         try
@@ -144,6 +150,24 @@ internal sealed class Caller(ILink link, ILink writes, QuicksilverClientOptions 
             }
 
             throw new TimeoutException(limit.IsCancellationRequested ? "no answer came in time" : $"the link to {session.Gateway} was lost", e);
+        }
+    }
+
+    private async ValueTask<(CommitOutcome Outcome, AnswerContext Context)> TryAsync(
+        Func<LinkSession, CancellationToken, Task<MergedOutcomes>> send, LinkSession session, TimeSpan left)
+    {
+        try
+        {
+            var answer = await send(session, session.Lost).WaitAsync(left, time).ConfigureAwait(false);
+            return (answer.Outcomes[0], answer.Context);
+        }
+        catch (OperationCanceledException e)
+        {
+            throw new TimeoutException($"the link to {session.Gateway} was lost", e);
+        }
+        catch (TimeoutException e)
+        {
+            throw new TimeoutException("no answer came in time", e);
         }
     }
 }

@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 using Quicksilver.Contracts;
 using Quicksilver.Model;
@@ -17,6 +16,7 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
     private readonly ConcurrentDictionary<KeyspaceName, KeyspaceClient> _keyspaces = new();
     private readonly ConcurrentDictionary<(uint Keyspace, LinkSession Session), CommitMerger> _mergers = new();
     private readonly bool _mergesCommits;
+    private readonly OperationIds _ids = new();
 
     /// <summary>Makes a client and starts its link. Does not wait for the cluster.</summary>
     public QuicksilverClient(QuicksilverClientOptions options, TimeProvider time, ILoggerFactory loggers)
@@ -173,14 +173,7 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
             logTime = context.LogTime;
         }
 
-        return MakeOperationId(logTime);
-    }
-
-    private static OperationId MakeOperationId(LogTime logTime)
-    {
-        Span<byte> random = stackalloc byte[16];
-        RandomNumberGenerator.Fill(random);
-        return OperationId.Create(logTime, random);
+        return _ids.Next(logTime);
     }
 
     private static QuicksilverException Failure(CommitOutcome outcome, OperationId id, string keyspace, bool isKnownId) => outcome.Kind switch
