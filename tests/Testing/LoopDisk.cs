@@ -18,6 +18,7 @@ public sealed partial class LoopDisk : IAsyncDisposable
     private readonly string _image;
     private readonly string _directory;
     private bool _isMounted;
+    private int _cuts;
 
     private LoopDisk(string image, string directory)
     {
@@ -28,7 +29,8 @@ public sealed partial class LoopDisk : IAsyncDisposable
     /// <summary>What is missing for such a disk, for people; null where nothing is.</summary>
     public static string? Missing => Environment.IsPrivilegedProcess ? null : "root";
 
-    private string Canary => Path.Combine(_directory, "canary");
+    // Another for each cut: ext4 flushes what replaces the content of a file when the file is closed.
+    private string Canary => Path.Combine(_directory, string.Create(CultureInfo.InvariantCulture, $"canary-{_cuts}"));
 
     /// <summary>Makes a disk and mounts it.</summary>
     /// <param name="image">The file; it takes room as it is used.</param>
@@ -51,6 +53,8 @@ public sealed partial class LoopDisk : IAsyncDisposable
     /// <summary>From now on nothing reaches the disk, and every call on it fails. End who uses it, then <see cref="ReturnAsync"/>.</summary>
     public void CutPower()
     {
+        _cuts++;
+
         // Written and not flushed: it must not be there afterwards, or nothing was cut.
         File.WriteAllText(Canary, "canary");
         using var directory = OpenDirectory(_directory);
