@@ -15,7 +15,7 @@ public sealed partial class LoopDisk : IAsyncDisposable
     private const uint ShutDown = 0x8004_587D;
     private const uint NoLogFlush = 2;
 
-    private const string CanaryText = "canary";
+    private static ReadOnlySpan<byte> CanaryText => "canary"u8;
 
     private readonly string _image;
     private readonly string _directory;
@@ -31,7 +31,7 @@ public sealed partial class LoopDisk : IAsyncDisposable
     /// <summary>What is missing for such a disk, for people; null where nothing is.</summary>
     public static string? Missing => Environment.IsPrivilegedProcess ? null : "root";
 
-    // Another for each cut: ext4 flushes what replaces the content of a file when the file is closed.
+    // Another for each cut.
     private string Canary => Path.Combine(_directory, string.Create(CultureInfo.InvariantCulture, $"canary-{_cuts}"));
 
     /// <summary>Makes a disk and mounts it.</summary>
@@ -58,7 +58,12 @@ public sealed partial class LoopDisk : IAsyncDisposable
         _cuts++;
 
         // Written and not flushed: it must not be there afterwards, or nothing was cut.
-        File.WriteAllText(Canary, CanaryText);
+        // As a new file, and no other way: ext4 flushes on close what was truncated before it was written.
+        using (var canary = new FileStream(Canary, FileMode.CreateNew, FileAccess.Write))
+        {
+            canary.Write(CanaryText);
+        }
+
         using var directory = OpenDirectory(_directory);
         var mode = NoLogFlush;
         if (directory.IsInvalid || Control(directory, ShutDown, ref mode) != 0)
@@ -74,8 +79,8 @@ public sealed partial class LoopDisk : IAsyncDisposable
         _isMounted = false;
         await MountAsync(stop);
 
-        // A name, and even a length, may have gone with what others flushed meanwhile: the runtime allots room before it writes.
-        if (File.Exists(Canary) && await File.ReadAllTextAsync(Canary, stop) == CanaryText)
+        // A name may have gone with what others flushed meanwhile.
+        if (File.Exists(Canary) && (await File.ReadAllBytesAsync(Canary, stop)).AsSpan().SequenceEqual(CanaryText))
         {
             throw new InvalidOperationException($"The disk of '{_directory}' has what was never flushed: its power was not cut.");
         }
