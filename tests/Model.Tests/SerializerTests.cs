@@ -46,7 +46,7 @@ public sealed class SerializerTests : IDisposable
         new LogPage(PageStatus.Ok, default, default, default, default, default, new(1), new(1), default),
         new OpenSnapshotRequest(Node, Region, Cluster), new OpenSnapshotAnswer(SnapshotStatus.Ok, 5, Bytes),
         new NextBlockRequest(5, SnapshotSection.Records, Bytes, 8), new NextBlockAnswer(SnapshotStatus.SourceDamaged, Bytes),
-        Context, Context with { WriteGateway = null }, new CommitManyRequest(Bytes),
+        Context, Context with { WriteGateway = null }, new CallId(7, 9), new CommitManyRequest(Bytes) { Call = new(7, 9) },
         new CommitManyAnswer([CommitOutcome.Committed(new(5)), CommitOutcome.Invalid("x")], Context), new CommitManyAnswer([], Context),
         Requirement, new GetManyRequest(Requirement, Bytes), new GetManyAnswer(ReadStatus.Overloaded, Context, Bytes, "problem"),
         new GetManyAnswer(ReadStatus.Ok, Context, default, null), new ScanRequest(Requirement, Bytes, Bytes, Bytes, 10, Bytes),
