@@ -156,9 +156,10 @@ internal sealed class Caller(ILink link, ILink writes, QuicksilverClientOptions 
     private async ValueTask<(CommitOutcome Outcome, AnswerContext Context)> TryAsync(
         Func<LinkSession, CancellationToken, Task<MergedOutcomes>> send, LinkSession session, TimeSpan left)
     {
+        var sent = send(session, session.Lost);
         try
         {
-            var answer = await send(session, session.Lost).WaitAsync(left, time).ConfigureAwait(false);
+            var answer = await sent.WaitAsync(left, time).ConfigureAwait(false);
             return (answer.Outcomes[0], answer.Context);
         }
         catch (OperationCanceledException e)
@@ -167,6 +168,8 @@ internal sealed class Caller(ILink link, ILink writes, QuicksilverClientOptions 
         }
         catch (TimeoutException e)
         {
+            // How it ends is nobody's business any more, but somebody has to look.
+            _ = sent.ContinueWith(static ended => _ = ended.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
             throw new TimeoutException("no answer came in time", e);
         }
     }
