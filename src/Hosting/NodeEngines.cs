@@ -22,6 +22,7 @@ internal sealed partial class NodeEngines : IAsyncDisposable
     private readonly NodeContext _node;
     private readonly LogSource _source;
     private readonly SnapshotSource _snapshots;
+    private readonly Retainer _retainer;
     private readonly PinnedViews _pins;
     private readonly HubEngine? _hub;
     private readonly bool _isShared;
@@ -43,6 +44,7 @@ internal sealed partial class NodeEngines : IAsyncDisposable
         _source = new(settings.NodeId, store, clock, new(), time);
         _snapshots = new(settings.NodeId, store, hub is null ? null : hub.Raft.TermOf, new(), time);
         _pins = new(store, time);
+        _retainer = new(store, clock, FindHolds, RetentionOf(settings), time, loggers.CreateLogger<Retainer>());
         if (replicaClock is not null)
         {
             _link = new(new() { Gateways = settings.Upstreams }, time, loggers);
@@ -56,6 +58,18 @@ internal sealed partial class NodeEngines : IAsyncDisposable
     }
 
     public NodeMonitor Monitor { get; }
+
+    private static RetentionOptions RetentionOf(NodeSettings settings) => settings.Role == NodeRole.Hub
+        ? settings.Retention with { OperationsCount = OperationWindow.Default.MaxCount, OperationsAge = OperationWindow.Default.MaxAge }
+        : settings.Retention;
+
+    /// <summary>What children still need of the change log. One that pulls has what it copied before.</summary>
+    private List<RetentionHold> FindHolds()
+    {
+        var holds = _source.Children.Select(child => new RetentionHold(child.Node, child.Applied.Next)).ToList();
+        holds.AddRange(_snapshots.Holds.Where(copying => !holds.Exists(pulling => pulling.Child == copying.Child)));
+        return holds;
+    }
 
     /// <summary>
     /// Completes with the first failure after which the node must stop. A replica has none: it stops applying and goes on
@@ -165,9 +179,10 @@ internal sealed partial class NodeEngines : IAsyncDisposable
         }
     }
 
-    /// <summary>Replica: begins to pull.</summary>
-    public void StartReplication()
+    /// <summary>Begins to cut the log; a replica begins to pull.</summary>
+    public void StartWork()
     {
+        _retainer.Start();
         _link?.Start();
         _replicator?.Start();
     }
@@ -197,6 +212,7 @@ internal sealed partial class NodeEngines : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         _instruments.Dispose();
+        await _retainer.DisposeAsync();
         try
         {
             if (_replicator is not null)

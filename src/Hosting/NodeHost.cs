@@ -76,7 +76,7 @@ public sealed partial class NodeHost : IAsyncDisposable
             try
             {
                 await app.StartAsync(cancellation);
-                engines.StartReplication();
+                engines.StartWork();
                 return new(settings, engines, app, loggers);
             }
             catch

@@ -19,9 +19,10 @@ public interface ILogSource
 }
 
 /// <summary>A link to an upstream that is up.</summary>
+/// <param name="Node">The node it leads to.</param>
 /// <param name="Gateway">For people: whom it leads to.</param>
 /// <param name="Lost">Cancelled when the link is known to be lost; calls in flight will not be answered then.</param>
-public sealed record UpstreamConnection(ILogSource Source, string Gateway, CancellationToken Lost);
+public sealed record UpstreamConnection(ILogSource Source, ISnapshotSource Snapshots, NodeId Node, string Gateway, CancellationToken Lost);
 
 /// <summary>Where a replica finds its source.</summary>
 public interface IUpstream

@@ -69,8 +69,31 @@ public static class ChangeLog
         return revisions;
     }
 
+    /// <summary>
+    /// The first revision whose record was written at or after a log time; one more than the last there is where none was. By halving: log
+    /// time never falls. Throws <see cref="StorageException"/>.
+    /// </summary>
+    public static Revision FirstSince(View view, LogTime time)
+    {
+        var (first, end) = (view.Progress.Oldest.Value, view.Position.Revision.Value + 1);
+        using var cursor = view.OpenLog();
+        while (first < end)
+        {
+            var middle = first + ((end - first) / 2);
+            if (!cursor.Seek(new(middle)) || cursor.Revision.Value != middle)
+            {
+                throw new StorageException(StorageFault.Corrupt, $"The change log lacks revision {middle}.");
+            }
+
+            var written = Undamaged.Read(cursor.Record, static bytes => RecordView.Parse(bytes).Header.LogTime, $"revision {middle}");
+            (first, end) = written >= time ? (first, middle) : (middle + 1, end);
+        }
+
+        return new(first);
+    }
+
     /// <summary>The chain after a record that must be revision <paramref name="expected"/> and follow <paramref name="before"/>.</summary>
-    private static ChainHash CheckedChain(ReadOnlySpan<byte> bytes, Revision expected, ChainHash before)
+    internal static ChainHash CheckedChain(ReadOnlySpan<byte> bytes, Revision expected, ChainHash before)
     {
         try
         {

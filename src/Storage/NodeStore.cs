@@ -32,6 +32,9 @@ public sealed partial class NodeStore : IDisposable
     private const int CheckedAtOpen = 1_000;
 
     private readonly DataDirectory _directory;
+
+    // The applier and the one who cuts the log both write the progress row: each adds its part to what the other wrote last.
+    private readonly Lock _writing = new();
     private volatile Database _database;
     private View _view;
     private volatile StorageException? _failure;
@@ -194,6 +197,43 @@ public sealed partial class NodeStore : IDisposable
 
     internal void Fail(StorageException failure) => _failure ??= failure;
 
+    /// <summary>
+    /// Writes a batch with the progress it leads to and publishes the View; returns that progress. Throws <see cref="StorageException"/>;
+    /// nothing more is written then.
+    /// </summary>
+    internal StoreProgress Commit(WriteBatchBuilder batch, StoreProgress progress)
+    {
+        lock (_writing)
+        {
+            var current = Progress;
+            if (current.Oldest > progress.Oldest)
+            {
+                progress = progress with { Oldest = current.Oldest, OldestChain = current.OldestChain };
+            }
+
+            WriteAndPublish(batch, progress);
+            return progress;
+        }
+    }
+
+    private void WriteAndPublish(WriteBatchBuilder batch, StoreProgress progress)
+    {
+        var row = new ByteWriter(192);
+        progress.Write(row);
+        batch.Put(_database.FamilyId(ColumnFamily.Meta), StorageKeys.Progress, row.WrittenSpan);
+        try
+        {
+            _database.Write(batch);
+        }
+        catch (StorageException e)
+        {
+            Fail(e);
+            throw;
+        }
+
+        Publish(progress);
+    }
+
     internal void Publish(StoreProgress progress)
     {
         var next = new View(_database, progress);
@@ -254,30 +294,17 @@ public sealed partial class NodeStore : IDisposable
 
         var from = new Revision(Math.Max(progress.Oldest.Value, last.Value - records + 1));
         var before = new Revision(from.Value - 1);
-        var chain = view.FindChain(before);
-        if (chain is null && before >= progress.Oldest)
-        {
-            throw new StorageException(StorageFault.Corrupt, $"The change log lacks revision {before}.");
-        }
-
-        if (chain is null)
-        {
-            // The log begins here: there is nothing before it to compare with.
-            chain = view.FindChain(from) ?? throw new StorageException(StorageFault.Corrupt, $"The change log lacks revision {from}.");
-            from = from.Next;
-        }
-
+        var chain = view.FindChain(before) ?? throw new StorageException(StorageFault.Corrupt, $"The change log lacks revision {before}.");
         var scratch = new ByteWriter();
-        while (chain is { } known && from <= last)
+        while (from <= last)
         {
             scratch.Clear();
-            from = ChangeLog.ReadPage(view, from, ref known, 256 * 1024, scratch);
-            chain = known;
+            from = ChangeLog.ReadPage(view, from, ref chain, 256 * 1024, scratch);
         }
 
-        if (chain is { } end && end != progress.Chain)
+        if (chain != progress.Chain)
         {
-            throw new StorageException(StorageFault.Corrupt, $"The change log ends with chain {end}, the state says {progress.Chain}.");
+            throw new StorageException(StorageFault.Corrupt, $"The change log ends with chain {chain}, the state says {progress.Chain}.");
         }
     }
 

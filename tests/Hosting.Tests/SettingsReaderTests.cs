@@ -93,7 +93,11 @@ public sealed class SettingsReaderTests
     {
         var node = Node(
             Replica, ("Address", "::1"), ("Ports:Gateway", "1"), ("Ports:Silo", "65535"), ("Ports:Http", "81"), ("Membership:Directory", "/shared"),
-            ("Limits:BlockCacheBytes", "8388608"), ("Limits:MaxQueuedCommands", "1"), ("Limits:MaxWaiters", "2"), ("AllowInsecure", "false"));
+            ("Limits:BlockCacheBytes", "8388608"), ("Limits:MaxQueuedCommands", "1"), ("Limits:MaxWaiters", "2"), ("AllowInsecure", "false"),
+            ("Retention:MaxAge", "1.02:03:04"), ("Retention:MaxBytes", "1048576"), ("Retention:MaxHoldBytes", "0"), ("Retention:Period", "00:00:30"));
+        Assert.Equal(
+            (new TimeSpan(1, 2, 3, 4), 1L << 20, 0, TimeSpan.FromSeconds(30)),
+            (node.Retention.MaxAge, node.Retention.MaxBytes, node.Retention.MaxHoldBytes, node.Retention.Period));
         Assert.Equal((IPAddress.IPv6Loopback, new NodePorts(1, 65535, 81)), (node.Address, node.Ports));
         Assert.Equal((8L << 20, 1, 2, "/shared", "[::1]:1"), (node.BlockCacheBytes, node.MaxQueuedCommands, node.MaxWaiters, node.MembershipDirectory, node.GatewayText));
     }
@@ -144,6 +148,11 @@ public sealed class SettingsReaderTests
     [InlineData("Limits:MaxQueuedCommands", "0")]
     [InlineData("Limits:MaxQueuedCommands", "10000001")]
     [InlineData("Limits:MaxWaiters", "-5")]
+    [InlineData("Retention:MaxAge", "0")]
+    [InlineData("Retention:MaxAge", "a week")]
+    [InlineData("Retention:MaxBytes", "1048575")]
+    [InlineData("Retention:MaxHoldBytes", "-1")]
+    [InlineData("Retention:Period", "00:00:00.05")]
     public void A_value_out_of_range_is_refused_whatever_the_role(string key, string? value)
     {
         AssertRefused(key, Hub, (key, value));

@@ -44,6 +44,7 @@ public sealed class ProgressTests
                 ProgressEffect.Open open => open.Attempt,
                 ProgressEffect.Wait wait => wait.Attempt,
                 ProgressEffect.Next next => next.Attempt,
+                ProgressEffect.Bootstrap bootstrap => bootstrap.Attempt,
                 _ => Attempt,
             };
         }
@@ -59,7 +60,8 @@ public sealed class ProgressTests
             ProgressState.Probing => [new ProgressEvent.LinkUp()],
             ProgressState.Waiting => [new ProgressEvent.LinkUp(), new ProgressEvent.CallFailed(1)],
             ProgressState.Pulling => [new ProgressEvent.LinkUp(), new ProgressEvent.Opened(1, Answer(OpenPullStatus.Open))],
-            _ => [new ProgressEvent.LinkUp(), new ProgressEvent.Opened(1, Answer(OpenPullStatus.TooOld))],
+            ProgressState.Bootstrapping => [new ProgressEvent.LinkUp(), new ProgressEvent.Opened(1, Answer(OpenPullStatus.TooOld))],
+            _ => [new ProgressEvent.LinkUp(), new ProgressEvent.Opened(1, Answer(OpenPullStatus.OtherCluster))],
         };
         Array.ForEach(way, happened => Step(happened));
         Assert.Equal(state, _progress.State);
@@ -97,6 +99,9 @@ public sealed class ProgressTests
             "page: other history" => new ProgressEvent.PageArrived(attempt, 0, Page(11, 15, history: new(9, 9))),
             "refused" => new ProgressEvent.Refused("why"),
             "apply failed" => new ProgressEvent.ApplyFailed("why"),
+            "snapshot" => new ProgressEvent.SnapshotReceived(attempt),
+            "installed" => new ProgressEvent.Installed(At(50)),
+            "bootstrap failed" => new ProgressEvent.BootstrapFailed(attempt, "why"),
             _ => throw new ArgumentException(name, nameof(name)),
         };
     }
@@ -117,7 +122,7 @@ public sealed class ProgressTests
     [InlineData(ProgressState.Probing, "late call failed", ProgressState.Probing, "")]
     [InlineData(ProgressState.Probing, "open", ProgressState.Pulling, "Next Next")]
     [InlineData(ProgressState.Probing, "late open", ProgressState.Probing, "")]
-    [InlineData(ProgressState.Probing, "open: too old", ProgressState.Stopped, "")]
+    [InlineData(ProgressState.Probing, "open: too old", ProgressState.Bootstrapping, "Bootstrap")]
     [InlineData(ProgressState.Probing, "late open: too old", ProgressState.Probing, "")]
     [InlineData(ProgressState.Probing, "open: behind", ProgressState.Waiting, "Wait")]
     [InlineData(ProgressState.Probing, "open: diverged", ProgressState.Stopped, "")]
@@ -154,11 +159,27 @@ public sealed class ProgressTests
     [InlineData(ProgressState.Pulling, "page: session lost", ProgressState.Waiting, "Wait")]
     [InlineData(ProgressState.Pulling, "page: damaged", ProgressState.Waiting, "Wait")]
     [InlineData(ProgressState.Pulling, "page: unspecified", ProgressState.Waiting, "Wait")]
-    [InlineData(ProgressState.Pulling, "page: too old", ProgressState.Stopped, "")]
+    [InlineData(ProgressState.Pulling, "page: too old", ProgressState.Bootstrapping, "Bootstrap")]
     [InlineData(ProgressState.Pulling, "page: other cluster", ProgressState.Stopped, "")]
     [InlineData(ProgressState.Pulling, "page: other history", ProgressState.Stopped, "")]
     [InlineData(ProgressState.Pulling, "refused", ProgressState.Waiting, "Wait")]
     [InlineData(ProgressState.Pulling, "apply failed", ProgressState.Stopped, "")]
+    [InlineData(ProgressState.Probing, "snapshot", ProgressState.Probing, "")]
+    [InlineData(ProgressState.Probing, "bootstrap failed", ProgressState.Probing, "")]
+    [InlineData(ProgressState.Waiting, "snapshot", ProgressState.Waiting, "")]
+    [InlineData(ProgressState.Pulling, "snapshot", ProgressState.Pulling, "")]
+    [InlineData(ProgressState.Bootstrapping, "link up", ProgressState.Probing, "Open")]
+    [InlineData(ProgressState.Bootstrapping, "link lost", ProgressState.Disconnected, "")]
+    [InlineData(ProgressState.Bootstrapping, "wait over", ProgressState.Bootstrapping, "")]
+    [InlineData(ProgressState.Bootstrapping, "call failed", ProgressState.Bootstrapping, "")]
+    [InlineData(ProgressState.Bootstrapping, "open", ProgressState.Bootstrapping, "")]
+    [InlineData(ProgressState.Bootstrapping, "page", ProgressState.Bootstrapping, "")]
+    [InlineData(ProgressState.Bootstrapping, "snapshot", ProgressState.Bootstrapping, "Install")]
+    [InlineData(ProgressState.Bootstrapping, "late snapshot", ProgressState.Bootstrapping, "")]
+    [InlineData(ProgressState.Bootstrapping, "installed", ProgressState.Probing, "Open")]
+    [InlineData(ProgressState.Bootstrapping, "bootstrap failed", ProgressState.Waiting, "Wait")]
+    [InlineData(ProgressState.Bootstrapping, "late bootstrap failed", ProgressState.Bootstrapping, "")]
+    [InlineData(ProgressState.Bootstrapping, "apply failed", ProgressState.Stopped, "")]
     [InlineData(ProgressState.Stopped, "link up", ProgressState.Stopped, "")]
     [InlineData(ProgressState.Stopped, "link lost", ProgressState.Stopped, "")]
     [InlineData(ProgressState.Stopped, "wait over", ProgressState.Stopped, "")]
@@ -175,11 +196,9 @@ public sealed class ProgressTests
     }
 
     [Theory]
-    [InlineData("open: too old", StopReason.TooOld)]
     [InlineData("open: diverged", StopReason.Diverged)]
     [InlineData("open: other cluster", StopReason.OtherCluster)]
     [InlineData("open: self", StopReason.Self)]
-    [InlineData("page: too old", StopReason.TooOld)]
     [InlineData("page: other cluster", StopReason.OtherCluster)]
     [InlineData("page: other history", StopReason.Diverged)]
     [InlineData("apply failed", StopReason.StorageFailed)]
@@ -269,6 +288,35 @@ public sealed class ProgressTests
         progress.Step(new ProgressEvent.Opened(1, Answer(OpenPullStatus.Open)), _effects);
         progress.Step(new ProgressEvent.PageArrived(1, 0, Page(1, 3)), _effects);
         Assert.Equal(new Revision(1), Assert.IsType<ProgressEffect.Apply>(_effects[^1]).Page.From);
+    }
+
+    [Fact]
+    public void An_empty_replica_takes_a_copy_where_the_log_is_long_and_reads_the_log_where_it_is_short()
+    {
+        var progress = new Progress(Options with { MaxRecordsToBegin = 99 }, new Random(1));
+        progress.Reset(StoreProgress.Empty);
+        progress.Step(new ProgressEvent.LinkUp(), _effects);
+        _effects.Clear();
+        progress.Step(new ProgressEvent.Opened(1, Answer(OpenPullStatus.Open)), _effects);
+        Assert.IsType<ProgressEffect.Bootstrap>(Assert.Single(_effects));
+
+        // One that has something goes on with the log, however long it is.
+        progress.Reset(At(1));
+        progress.Step(new ProgressEvent.LinkUp(), _effects);
+        _effects.Clear();
+        progress.Step(new ProgressEvent.Opened(3, Answer(OpenPullStatus.Open)), _effects);
+        Assert.Equal(ProgressState.Pulling, progress.State);
+    }
+
+    [Fact]
+    public void After_a_copy_it_goes_on_from_the_revision_of_the_copy()
+    {
+        Reach(ProgressState.Bootstrapping);
+        Step(Event("snapshot"));
+        Step(Event("installed"));
+        var open = Assert.IsType<ProgressEffect.Open>(_effects[0]);
+        Assert.Equal(At(50).Position, open.Position);
+        Assert.Equal(1, _progress.Bootstraps);
     }
 
     [Fact]

@@ -31,11 +31,11 @@ public sealed class ReplicatorTests : IDisposable
         _source = new(NodeId.Parse("hub-0"), _hub.Store, new HubLogClock(_hub.Store, () => true, TimeProvider.System), new(), TimeProvider.System);
     }
 
-    private static Replicator Start(ReplicaStore replica, IUpstream upstream, int seed = 1, ILogger<Replicator>? logger = null)
+    private static Replicator Start(ReplicaStore replica, IUpstream upstream, int seed = 1, ILogger<Replicator>? logger = null, PullOptions? options = null)
     {
         var clock = new ReplicaLogClock(replica.Store, TimeProvider.System);
         var replicator = new Replicator(
-            new(NodeId.Parse("eu-0"), RegionName.Parse("eu"), "eu:1"), replica.Store, upstream, clock, Fast, new Random(seed), TimeProvider.System,
+            new(NodeId.Parse("eu-0"), RegionName.Parse("eu"), "eu:1"), replica.Store, upstream, clock, options ?? Fast, new Random(seed), TimeProvider.System,
             logger ?? NullLogger<Replicator>.Instance);
         replicator.Start();
         return replicator;
@@ -179,6 +179,124 @@ public sealed class ReplicatorTests : IDisposable
         Assert.Equal(before, replica.Hashes());
     }
 
+    private SnapshotSource Snapshots(SnapshotSourceOptions? options = null) =>
+        new(NodeId.Parse("hub-0"), _hub.Store, null, options ?? new() { MaxBlockBytes = 2_000 }, TimeProvider.System);
+
+    [Fact]
+    public async Task A_replica_that_is_behind_a_cut_log_takes_a_copy_and_goes_on_while_its_readers_see_one_state_or_the_other()
+    {
+        Write(40, 5);
+        using var replica = new ReplicaStore(_directory.Sub("replica"));
+        using var snapshots = Snapshots();
+        using (var upstream = new Upstream(_source, snapshots))
+        await using (Start(replica, upstream))
+        {
+            await Level(replica);
+        }
+
+        var stood = replica.Store.Progress.Position;
+        Write(200, 6);
+        _hub.Store.CutLog(new(_hub.Store.Progress.Position.Revision.Value - 50), Stop);
+        using var before = replica.Store.AcquireView();
+        using (var upstream = new Upstream(_source, snapshots))
+        await using (var replicator = Start(replica, upstream))
+        {
+            Write(50, 7);
+            await Level(replica);
+            Assert.Equal(1, replicator.Status.Bootstraps);
+            Write(50, 8);
+            await Level(replica);
+        }
+
+        Assert.Equal(stood, before.Position);
+        Assert.Equal(_hub.Hashes(), replica.Hashes());
+        Assert.Equal(1, replica.Store.Progress.FullCopies);
+        Assert.True(replica.Store.Progress.Oldest > stood.Revision);
+    }
+
+    [Fact]
+    public async Task A_replica_with_nothing_takes_a_copy_where_the_log_is_long()
+    {
+        Write(60, 9);
+        using var replica = new ReplicaStore(_directory.Sub("replica"));
+        using var snapshots = Snapshots();
+        using var upstream = new Upstream(_source, snapshots);
+        await using var replicator = Start(replica, upstream, options: Fast with { MaxRecordsToBegin = 20 });
+        await Level(replica);
+        Assert.Equal((1, 0), (replicator.Status.Bootstraps, replicator.Status.AppliedRecords));
+        Assert.Equal(_hub.Hashes(), replica.Hashes());
+        Assert.False(Directory.Exists(Path.Combine(_directory.Sub("replica"), "snapshot")));
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    public async Task A_copy_ends_over_lost_links_and_restarts_of_the_replica_and_goes_on_where_it_was(int seed)
+    {
+        Write(300, 10 + seed);
+        _hub.Store.CutLog(new(100), Stop);
+        var random = new Random(seed);
+        using var snapshots = Snapshots(new() { MaxBlockBytes = 400 });
+        var calls = 0;
+        var counted = new CountedSnapshots(snapshots, () => Interlocked.Increment(ref calls));
+        for (var life = 0; ; life++)
+        {
+            Assert.InRange(life, 0, 60);
+            using var replica = new ReplicaStore(_directory.Sub("replica"), snapshotFileBytes: 1_000);
+            using var upstream = new Upstream(_source, counted);
+            await using var replicator = Start(replica, upstream, seed: life + 1);
+            var until = Volatile.Read(ref calls) + random.Next(2, 30);
+            await Eventually.TrueAsync(() => Volatile.Read(ref calls) >= until || replicator.Status.Bootstraps > 0, "some blocks", Stop);
+            if (life % 2 == 0)
+            {
+                upstream.Lose();
+                await Eventually.TrueAsync(() => Volatile.Read(ref calls) >= until + 2 || replicator.Status.Bootstraps > 0, "more blocks", Stop);
+            }
+
+            if (replicator.Status.Bootstraps > 0)
+            {
+                await Level(replica);
+                Assert.Equal(_hub.Hashes(), replica.Hashes());
+                Assert.Equal(1, replica.Store.Progress.FullCopies);
+                Assert.True(life > 0);
+
+                // Not from the beginning each time: one pass has about this many blocks.
+                Assert.InRange(calls, 1, 2_000);
+                return;
+            }
+        }
+    }
+
+    [Fact]
+    public async Task A_copy_that_the_source_will_not_give_is_asked_for_again_and_said()
+    {
+        Write(60, 9);
+        _hub.Store.CutLog(new(30), Stop);
+        using var replica = new ReplicaStore(_directory.Sub("replica"));
+        using var snapshots = Snapshots(new() { MaxSessions = 0 });
+        using var upstream = new Upstream(_source, snapshots);
+        await using var replicator = Start(replica, upstream);
+        await Eventually.TrueAsync(() => replicator.Status.Problem == PullProblem.BootstrapFailed, "the problem", Stop);
+        Assert.Contains("Unavailable", replicator.Status.Trouble, StringComparison.Ordinal);
+        Assert.NotEqual(ProgressState.Stopped, replicator.Status.State);
+    }
+
+    private sealed class CountedSnapshots(ISnapshotSource target, Action onBlock) : ISnapshotSource
+    {
+        public ValueTask<OpenSnapshotAnswer> OpenAsync(OpenSnapshotRequest request, CancellationToken cancellation) => target.OpenAsync(request, cancellation);
+
+        public async ValueTask<NextBlockAnswer> NextAsync(NextBlockRequest request, CancellationToken cancellation)
+        {
+            onBlock();
+            await Task.Yield();
+            cancellation.ThrowIfCancellationRequested();
+            return await target.NextAsync(request, cancellation);
+        }
+
+        public ValueTask CloseAsync(long session, CancellationToken cancellation) => target.CloseAsync(session, cancellation);
+    }
+
     [Fact]
     public async Task A_fault_of_the_program_stops_replication_in_sight_and_reads_go_on()
     {
@@ -229,7 +347,7 @@ public sealed class ReplicatorTests : IDisposable
         }
     }
 
-    private sealed class Upstream(ILogSource source) : IUpstream, IDisposable
+    private sealed class Upstream(ILogSource source, ISnapshotSource? snapshots = null) : IUpstream, IDisposable
     {
         private readonly SemaphoreSlim _free = new(1);
         private CancellationTokenSource _lost = new();
@@ -237,7 +355,7 @@ public sealed class ReplicatorTests : IDisposable
         public async ValueTask<UpstreamConnection> ConnectAsync(CancellationToken cancellation)
         {
             await _free.WaitAsync(cancellation);
-            return new(source, "test", _lost.Token);
+            return new(source, snapshots!, NodeId.Parse("hub-0"), "test", _lost.Token);
         }
 
         public void Lose()

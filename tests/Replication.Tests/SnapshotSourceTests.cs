@@ -131,7 +131,7 @@ public sealed class SnapshotSourceTests : IDisposable
             try
             {
                 using var snapshot = await new SnapshotCopy(new(NodeId.Parse("eu-0"), RegionName.Parse("eu"), "eu:1"), store, NullLogger.Instance)
-                    .ReceiveAsync(link, isOfUse: null, Stop);
+                    .ReceiveAsync(link, NodeId.Parse("hub-0"), isOfUse: null, Stop);
                 store.Install(snapshot);
                 using var view = store.AcquireView();
                 Assert.Equal(_hub.Hashes(), StateHash.Compute(view, view, view.Position.Revision, Stop));

@@ -109,15 +109,29 @@ public sealed class FormatTests
         {
             Cluster = new(0x0102030405060708, 0x1112131415161718), Position = new(LogId.Main, new(0x21, 0x31), new(0x41)), Chain = new(0x51, 0x61),
             Oldest = new(0x71), AppliedIndex = new(0x81), LogTime = new(0x91), FeatureLevel = 300, NextKeyspace = new(0xa1), FullCopies = 2, OperationsFloor = new(0xb1),
+            OldestChain = new(0xc1, 0xd1),
         };
-        Assert.Equal(progress, StoreProgress.Read(Golden.Check("progress", Write(progress.Write))));
+        Assert.Equal(progress, StoreProgress.Read(Golden.Check("progress-2", Write(progress.Write))));
+
+        // Of a build that never cut the log.
+        Assert.Equal(
+            progress with { OldestChain = StoreProgress.FirstChain(progress.Cluster, progress.Position.History) }, StoreProgress.Read(Golden.Read("progress-1")));
+    }
+
+    [Fact]
+    public void The_bytes_of_a_keyspace_cut_are_those_of_the_golden_file()
+    {
+        var cut = new KeyspaceCut(new(0x0102030405060708), new(0x11, 0x21));
+        var golden = Golden.Check("keyspace-cut", Write(cut.Write));
+        Assert.Equal(cut, KeyspaceCut.Read(golden));
+        Assert.Throws<MalformedDataException>(() => KeyspaceCut.Read([2, .. golden.AsSpan(1)]));
     }
 
     [Fact]
     public void A_progress_of_another_version_is_foreign_and_a_cut_one_malformed()
     {
         var bytes = Write(StoreProgress.Empty.Write);
-        Assert.Equal(StorageFault.Foreign, Assert.Throws<StorageException>(() => StoreProgress.Read([2, .. bytes[1..]])).Fault);
+        Assert.Equal(StorageFault.Foreign, Assert.Throws<StorageException>(() => StoreProgress.Read([3, .. bytes[1..]])).Fault);
         for (var length = 0; length < bytes.Length; length++)
         {
             Assert.Throws<MalformedDataException>(() => StoreProgress.Read(bytes.AsSpan(0, length)));
@@ -283,7 +297,7 @@ public sealed class FormatTests
         var golden = Golden.Check("snapshot-header", Write(header.Write));
         Assert.Equal(header, SnapshotHeader.Read(golden));
         Assert.Throws<MalformedDataException>(() => SnapshotHeader.Read(golden.AsSpan(..^1)));
-        Assert.Throws<MalformedDataException>(() => SnapshotHeader.Read([2, .. golden.AsSpan(1)]));
+        Assert.Throws<MalformedDataException>(() => SnapshotHeader.Read([1, .. golden.AsSpan(1)]));
     }
 
     [Fact]

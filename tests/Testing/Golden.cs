@@ -22,18 +22,22 @@ public static class Golden
             return actual.ToArray();
         }
 
-        if (!File.Exists(path))
-        {
-            throw new FileNotFoundException($"There is no golden file '{path}'. Write it once with QS_WRITE_GOLDEN=1 and commit it.", path);
-        }
-
-        var expected = Convert.FromHexString(string.Concat(File.ReadAllLines(path)));
+        var expected = Read(name, test);
         if (!actual.SequenceEqual(expected))
         {
             throw new InvalidOperationException($"The bytes of '{name}' changed.\nGolden:\n{ToText(expected)}Now:\n{ToText(actual)}");
         }
 
         return expected;
+    }
+
+    /// <summary>The bytes of a file: of a format that is read and not written any more.</summary>
+    public static byte[] Read(string name, [CallerFilePath] string test = "")
+    {
+        var path = Path.Combine(Path.GetDirectoryName(test)!, "Golden", name + ".hex");
+        return File.Exists(path)
+            ? Convert.FromHexString(string.Concat(File.ReadAllLines(path)))
+            : throw new FileNotFoundException($"There is no golden file '{path}'. Write it once with QS_WRITE_GOLDEN=1 and commit it.", path);
     }
 
     private static string ToText(ReadOnlySpan<byte> bytes)

@@ -157,7 +157,8 @@ public sealed class HubMembers : IAsyncDisposable
             if (store.Progress.Cluster.IsNone)
             {
                 using var sending = new SnapshotSource(hub.Leader.Node, source, hub.Leader.Engine!.Raft.TermOf, new(), TimeProvider.System);
-                using var snapshot = await new SnapshotCopy(Identity, store, NullLogger.Instance).ReceiveAsync(sending, isOfUse: null, cancellation);
+                using var snapshot = await new SnapshotCopy(Identity, store, NullLogger.Instance).ReceiveAsync(
+                    sending, hub.Leader.Node, isOfUse: null, cancellation);
                 store.Install(snapshot);
                 progress = source.Progress;
                 agreed = hub.Leader.Engine!.Agreed;
@@ -173,7 +174,7 @@ public sealed class HubMembers : IAsyncDisposable
         {
             using var source = new SnapshotSource(hub.Leader!.Node, hub.Leader.Store!, hub.Leader.Engine!.Raft.TermOf, new(), TimeProvider.System);
             var snapshot = await new SnapshotCopy(Identity, store, NullLogger.Instance).ReceiveAsync(
-                source, header => header.Progress.AppliedIndex >= atLeast && header.AppliedTerm != default, cancellation);
+                source, hub.Leader.Node, header => header.Progress.AppliedIndex >= atLeast && header.AppliedTerm != default, cancellation);
             var agreed = hub.Leader.Engine.Agreed;
             var applied = snapshot.Header!.Progress.AppliedIndex;
             return (snapshot, agreed with { AsOf = agreed.AsOf > applied ? agreed.AsOf : applied });

@@ -8,10 +8,10 @@ public sealed class ReplicaStore : IDisposable
 {
     private readonly DataDirectory _directory;
 
-    public ReplicaStore(string path, string node = "eu-0")
+    public ReplicaStore(string path, string node = "eu-0", long snapshotFileBytes = 64L << 20)
     {
         _directory = DataDirectory.Take(path);
-        Store = NodeStore.Open(_directory, new() { Node = NodeId.Parse(node) });
+        Store = NodeStore.Open(_directory, new() { Node = NodeId.Parse(node), SnapshotFileBytes = snapshotFileBytes });
     }
 
     public NodeStore Store { get; }

@@ -1,6 +1,7 @@
 using System.Net;
 using Quicksilver.Contracts;
 using Quicksilver.Model;
+using Quicksilver.Replication;
 using Quicksilver.Sequencing;
 
 namespace Quicksilver.Hosting;
@@ -39,6 +40,9 @@ public sealed record NodeSettings
 
     /// <summary>Directory of the membership table that the silos of this cluster share; null for a cluster of one silo.</summary>
     public string? MembershipDirectory { get; init; }
+
+    /// <summary>How much of the change log is kept.</summary>
+    public RetentionOptions Retention { get; init; } = new();
 
     /// <summary>Memory for table blocks of the database, bytes. Default 64 MiB.</summary>
     public long BlockCacheBytes { get; init; } = 64L << 20;

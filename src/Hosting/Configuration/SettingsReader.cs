@@ -24,6 +24,7 @@ public static class SettingsReader
     {
         "Role", "NodeId", "Region", "DataDirectory", "Address", "AllowInsecure", "Ports:Gateway", "Ports:Silo", "Ports:Http",
         "Hub:Members", "Hub:RaftLog", "Upstreams", "Membership:Directory", "Limits:BlockCacheBytes", "Limits:MaxQueuedCommands", "Limits:MaxWaiters",
+        "Retention:MaxAge", "Retention:MaxBytes", "Retention:MaxHoldBytes", "Retention:Period",
     };
 
     private static readonly HashSet<string> ListKeys = new(StringComparer.OrdinalIgnoreCase) { "Hub:Members", "Upstreams" };
@@ -143,6 +144,13 @@ public static class SettingsReader
             RaftLog = role == NodeRole.Hub ? RaftLog(section) : NotAllowed<RaftLogKind>(section, "Hub:RaftLog", "only hub nodes have a Raft log. Remove it.").FirstOrDefault(),
             Upstreams = role == NodeRole.Replica ? Upstreams(section) : NotAllowed<string>(section, "Upstreams", "the hub pulls from nobody. Remove it."),
             MembershipDirectory = section["Membership:Directory"],
+            Retention = new()
+            {
+                MaxAge = Duration(section, "Retention:MaxAge", TimeSpan.FromDays(7), TimeSpan.FromSeconds(1), TimeSpan.FromDays(3650)),
+                MaxBytes = Number(section, "Retention:MaxBytes", 10L << 30, 1 << 20, 1L << 50),
+                MaxHoldBytes = Number(section, "Retention:MaxHoldBytes", 2L << 30, 0, 1L << 50),
+                Period = Duration(section, "Retention:Period", TimeSpan.FromSeconds(10), TimeSpan.FromMilliseconds(100), TimeSpan.FromHours(1)),
+            },
             BlockCacheBytes = Number(section, "Limits:BlockCacheBytes", 64L << 20, 8L << 20, 1L << 40),
             MaxQueuedCommands = (int)Number(section, "Limits:MaxQueuedCommands", 65_536, 1, 10_000_000),
             MaxWaiters = (int)Number(section, "Limits:MaxWaiters", 10_000, 1, 10_000_000),
@@ -274,6 +282,11 @@ public static class SettingsReader
             : throw new ConfigurationException($"{SectionName}:Ports", $"Gateway {ports.Gateway}, Silo {ports.Silo}, Http {ports.Http}", "each needs a port of its own.");
 
     private static int Port(IConfigurationSection section, string key, int fallback, int max = 65_535) => (int)Number(section, key, fallback, 1, max);
+
+    private static TimeSpan Duration(IConfigurationSection section, string key, TimeSpan fallback, TimeSpan min, TimeSpan max) =>
+        section[key] is not { } text ? fallback
+        : TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out var value) && value >= min && value <= max ? value
+        : throw new ConfigurationException($"{SectionName}:{key}", text, $"use a time from {min:c} to {max:c}, written as [days.]hours:minutes:seconds.");
 
     private static long Number(IConfigurationSection section, string key, long fallback, long min, long max)
     {

@@ -90,7 +90,7 @@ internal sealed partial class HubPeers(
     {
         using var bound = CancellationTokenSource.CreateLinkedTokenSource(cancellation, session.Lost);
         var snapshot = await new SnapshotCopy(Identity, store, _logger).ReceiveAsync(
-            new GrainSnapshotSource(session), header => header.Progress.AppliedIndex >= atLeast && header.AppliedTerm != default, bound.Token);
+            new GrainSnapshotSource(session), session.Hello.Node, header => header.Progress.AppliedIndex >= atLeast && header.AppliedTerm != default, bound.Token);
         try
         {
             // Asked for after the snapshot was taken: they miss no change up to it.
@@ -155,7 +155,8 @@ internal sealed partial class HubPeers(
         if (store.Progress.Cluster.IsNone)
         {
             // Installed as that of no Raft entry: what the leader says of the members may be newer. The log says the rest.
-            using var snapshot = await new SnapshotCopy(Identity, store, _logger).ReceiveAsync(new GrainSnapshotSource(session), isOfUse: null, bound.Token);
+            using var snapshot = await new SnapshotCopy(Identity, store, _logger).ReceiveAsync(
+                new GrainSnapshotSource(session), session.Hello.Node, isOfUse: null, bound.Token);
             store.Install(snapshot);
         }
 
@@ -178,7 +179,7 @@ internal sealed partial class HubPeers(
             {
                 HubCopy.Complete(store, new()
                 {
-                    Cluster = source.Cluster, Position = source.Position, Chain = source.Chain, Oldest = source.Oldest, AppliedIndex = source.AppliedIndex,
+                    Cluster = source.Cluster, Position = source.Position, Chain = source.Chain, AppliedIndex = source.AppliedIndex,
                     LogTime = source.LogTime, FeatureLevel = source.FeatureLevel, NextKeyspace = source.NextKeyspace, OperationsFloor = source.OperationsFloor,
                 });
                 return Agreed(source);

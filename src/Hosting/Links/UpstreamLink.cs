@@ -68,7 +68,7 @@ internal sealed class UpstreamLink : IUpstream, IAsyncDisposable
             try
             {
                 var session = await _link.ConnectAsync(TimeSpan.FromMinutes(1), cancellation);
-                return new(new GrainLogSource(session), session.Gateway, session.Lost);
+                return new(new GrainLogSource(session), new GrainSnapshotSource(session), session.Hello.Node, session.Gateway, session.Lost);
             }
             catch (QuicksilverException)
             {

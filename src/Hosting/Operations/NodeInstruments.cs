@@ -19,6 +19,7 @@ internal sealed class NodeInstruments : IDisposable
     {
         _meter = new(new MeterOptions(MeterName) { Tags = [new("node", node.Node.Value), new("region", node.Region.Value)] });
         _meter.CreateObservableGauge("quicksilver.revision", () => node.Store.Progress.Position.Revision.Value, description: "Revision of the current View.");
+        _meter.CreateObservableGauge("quicksilver.log.oldest", () => node.Store.Progress.Oldest.Value, description: "First revision that is still in the change log.");
         _meter.CreateObservableGauge("quicksilver.full_copies", () => node.Store.Progress.FullCopies, description: "How often the data directory was filled by a full copy.");
         _meter.CreateObservableGauge("quicksilver.children", () => source.Children.Count, description: "Nodes with an open pull session here.");
         _meter.CreateObservableGauge("quicksilver.reads.waiting", () => node.Store.Waiters.Inside, description: "Reads that wait for a revision.");
@@ -49,10 +50,11 @@ internal sealed class NodeInstruments : IDisposable
 
         if (replicator is not null)
         {
-            _meter.CreateObservableGauge("quicksilver.replication.state", () => (int)replicator.Status.State, description: "0 disconnected, 1 waiting, 2 probing, 3 pulling, 4 stopped.");
+            _meter.CreateObservableGauge("quicksilver.replication.state", () => (int)replicator.Status.State, description: "0 disconnected, 1 waiting, 2 probing, 3 pulling, 4 stopped, 5 bootstrapping.");
             _meter.CreateObservableCounter("quicksilver.replication.sessions", () => replicator.Status.Sessions, description: "Pull sessions opened.");
             _meter.CreateObservableCounter("quicksilver.replication.pages", () => replicator.Status.AppliedPages, description: "Pages applied.");
             _meter.CreateObservableCounter("quicksilver.replication.records", () => replicator.Status.AppliedRecords, description: "Records applied.");
+            _meter.CreateObservableCounter("quicksilver.replication.bootstraps", () => replicator.Status.Bootstraps, description: "Copies of a source's state put in place.");
             _meter.CreateObservableCounter("quicksilver.replication.refused", () => replicator.Status.RefusedPages, description: "Pages that did not pass the checks.");
         }
     }

@@ -68,6 +68,7 @@ internal sealed class NodeMonitor(
                 {
                     ProgressState.Stopped => $"stopped ({status.StopReason}): {status.Trouble}",
                     ProgressState.Pulling => "pulling",
+                    ProgressState.Bootstrapping => "bootstrapping",
                     ProgressState.Disconnected => $"disconnected: {link!.Trouble}",
                     _ => status.Trouble is { } trouble ? $"retrying: {trouble}" : "connecting",
                 };

@@ -17,8 +17,11 @@ public enum SnapshotSection : byte
     /// <summary>Which revisions belong to which keyspace.</summary>
     KeyspaceLog = 4,
 
+    /// <summary>Where the log of each keyspace was cut.</summary>
+    KeyspaceCuts = 5,
+
     /// <summary>Behind the last part.</summary>
-    End = 5,
+    End = 6,
 }
 
 /// <summary>Who wants a snapshot.</summary>

@@ -20,15 +20,15 @@ public enum ProgressState
 
     /// <summary>Cannot go on by itself; <see cref="Progress.StopReason"/> says why. Reads go on from the last View.</summary>
     Stopped = 4,
+
+    /// <summary>Receives a copy of the source's state, because it cannot go on from where it stands. Reads go on from the last View.</summary>
+    Bootstrapping = 5,
 }
 
 /// <summary>Why a replica stopped pulling.</summary>
 public enum StopReason
 {
     None = 0,
-
-    /// <summary>The source has cut its log past this replica's position.</summary>
-    TooOld = 1,
 
     /// <summary>This replica and its source have different records at the same position.</summary>
     Diverged = 2,
@@ -68,6 +68,9 @@ public enum PullProblem
 
     /// <summary>The source knows the session no more.</summary>
     SessionLost = 6,
+
+    /// <summary>No copy of the source's state could be received or put in place.</summary>
+    BootstrapFailed = 7,
 }
 
 /// <summary>What happens to a <see cref="Progress"/>. Answers carry the attempt they belong to; those of earlier ones are ignored.</summary>
@@ -96,6 +99,15 @@ public abstract record ProgressEvent
 
     /// <summary>The disk failed.</summary>
     public sealed record ApplyFailed(string Why) : ProgressEvent;
+
+    /// <summary>A copy of the source's state is here, whole.</summary>
+    public sealed record SnapshotReceived(long Attempt) : ProgressEvent;
+
+    /// <summary>The copy is the replica's state now.</summary>
+    public sealed record Installed(StoreProgress Progress) : ProgressEvent;
+
+    /// <summary>The copy did not come, or is no use. What came of it stays, and is gone on with where the source still has that state.</summary>
+    public sealed record BootstrapFailed(long Attempt, string Why) : ProgressEvent;
 }
 
 /// <summary>What a <see cref="Progress"/> wants done.</summary>
@@ -116,6 +128,12 @@ public abstract record ProgressEffect
     /// <summary>A page without records that this replica is level with.</summary>
     public sealed record Level(LogPage Page, long At) : ProgressEffect;
 
+    /// <summary>Receive a copy of the source's state; say SnapshotReceived or BootstrapFailed.</summary>
+    public sealed record Bootstrap(long Attempt) : ProgressEffect;
+
+    /// <summary>Put the copy that was received in place. Must be answered by Installed or BootstrapFailed before the next event.</summary>
+    public sealed record Install(long Attempt) : ProgressEffect;
+
     /// <summary>Let this much time pass, then say WaitOver.</summary>
     public sealed record Wait(long Attempt, TimeSpan Duration) : ProgressEffect;
 }
@@ -132,6 +150,11 @@ public sealed record PullOptions
     /// <summary>How long a request waits at the source. Default 3 s, the most a source allows.</summary>
     public TimeSpan MaxWait { get; init; } = TimeSpan.FromSeconds(3);
 
+    /// <summary>
+    /// A replica that has nothing takes a copy of the state where the log has more records than this, and else reads the log. Default 10,000.
+    /// </summary>
+    public long MaxRecordsToBegin { get; init; } = 10_000;
+
     /// <summary>First wait after a failure; doubles up to <see cref="MaxBackoff"/>. Default 50 ms.</summary>
     public TimeSpan MinBackoff { get; init; } = TimeSpan.FromMilliseconds(50);
 
@@ -143,7 +166,8 @@ public sealed record PullOptions
 /// How one replica follows one source: a synchronous state machine, an event in, effects out. It owns no clock, socket or disk.
 ///
 /// Disconnected -> Probing -> Pulling; any loss, reorder or doubt leads back to Probing, with a growing wait in between where
-/// something failed; what no retry can mend ends in Stopped. The replica's own position is all it ever resumes from.
+/// something failed. Where the source's log begins after the replica's position: Probing -> Bootstrapping -> Probing. What no retry can
+/// mend ends in Stopped. The replica's own position is all it ever resumes from.
 ///
 /// Invariant: pages are applied in the order of their request numbers, and only where a page starts right after the applied
 /// position. Everything else about a page is checked where it is applied, against the chains.
@@ -183,6 +207,9 @@ public sealed class Progress(PullOptions options, Random random)
 
     /// <summary>Pages that did not pass the checks.</summary>
     public long RefusedPages { get; private set; }
+
+    /// <summary>Copies of a source's state that took the place of what was there.</summary>
+    public long Bootstraps { get; private set; }
 
     /// <summary>Sets where the replica stands. Before the first event, and after its store was filled by other means.</summary>
     public void Reset(StoreProgress progress)
@@ -235,6 +262,18 @@ public sealed class Progress(PullOptions options, Random random)
             case ProgressEvent.ApplyFailed failed:
                 Stop(StopReason.StorageFailed, failed.Why);
                 break;
+            case ProgressEvent.SnapshotReceived received when received.Attempt == _attempt && State == ProgressState.Bootstrapping:
+                effects.Add(new ProgressEffect.Install(_attempt));
+                break;
+            case ProgressEvent.Installed installed:
+                Reset(installed.Progress);
+                Bootstraps++;
+                _failures = 0;
+                Probe(effects);
+                break;
+            case ProgressEvent.BootstrapFailed failed when failed.Attempt == _attempt && State == ProgressState.Bootstrapping:
+                BackOff(PullProblem.BootstrapFailed, $"no copy of the source's state: {failed.Why}", effects);
+                break;
         }
     }
 
@@ -249,6 +288,12 @@ public sealed class Progress(PullOptions options, Random random)
         switch (answer.Status)
         {
             case OpenPullStatus.Open:
+                if (_own.Cluster.IsNone && answer.Source.Revision.Value > options.MaxRecordsToBegin)
+                {
+                    Bootstrap(effects);
+                    break;
+                }
+
                 if (_cluster.IsNone)
                 {
                     _cluster = answer.Cluster;
@@ -266,7 +311,8 @@ public sealed class Progress(PullOptions options, Random random)
 
                 break;
             case OpenPullStatus.TooOld:
-                Stop(StopReason.TooOld, $"the source's log starts at revision {answer.Oldest}, this replica stands at {_position.Revision}");
+                Source = answer.Source;
+                Bootstrap(effects);
                 break;
             case OpenPullStatus.Diverged:
                 Stop(StopReason.Diverged, $"at revision {_position.Revision} this replica and its source have different histories");
@@ -300,7 +346,7 @@ public sealed class Progress(PullOptions options, Random random)
                 case PageStatus.Ok:
                     break;
                 case PageStatus.TooOld:
-                    Stop(StopReason.TooOld, $"the source has cut its log up to revision {page.Oldest}, this replica stands at {_position.Revision}");
+                    Bootstrap(effects);
                     return;
                 case PageStatus.SourceDamaged:
                     BackOff(PullProblem.SourceDamaged, "the source's log is damaged", effects);
@@ -343,6 +389,12 @@ public sealed class Progress(PullOptions options, Random random)
             (Problem, Trouble) = (PullProblem.None, null);
             effects.Add(new ProgressEffect.Level(page, at));
         }
+    }
+
+    private void Bootstrap(List<ProgressEffect> effects)
+    {
+        Leave(ProgressState.Bootstrapping);
+        effects.Add(new ProgressEffect.Bootstrap(_attempt));
     }
 
     private void Ask(List<ProgressEffect> effects) => effects.Add(new ProgressEffect.Next(

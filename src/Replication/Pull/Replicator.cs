@@ -11,7 +11,7 @@ public sealed record ReplicaIdentity(NodeId Node, RegionName Region, string Gate
 /// <summary>What a replica says of its pulling.</summary>
 public sealed record ReplicationStatus(
     ProgressState State, StopReason StopReason, PullProblem Problem, string? Trouble, string? Source, LogPosition? SourcePosition,
-    long Sessions, long RefusedPages, long AppliedPages, long AppliedRecords);
+    long Sessions, long RefusedPages, long Bootstraps, long AppliedPages, long AppliedRecords);
 
 /// <summary>
 /// The thin driver of <see cref="Progress"/>: does what it asks and tells it what happened, one event at a time. Owns one loop,
@@ -25,13 +25,15 @@ public sealed partial class Replicator : IAsyncDisposable
     private readonly IUpstream _upstream;
     private readonly ReplicaLogClock _clock;
     private readonly Progress _progress;
-    private readonly PageApplier _applier;
+    private readonly SnapshotCopy _copy;
+    private PageApplier _applier;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly CancellationTokenSource _stop = new();
     private readonly Channel<ProgressEvent> _events = Channel.CreateUnbounded<ProgressEvent>(new() { SingleReader = true });
     private UpstreamConnection? _connection;
     private Task _loop = Task.CompletedTask;
+    private Task<IncomingSnapshot?> _receiving = Task.FromResult<IncomingSnapshot?>(null);
     private ReplicationStatus _status;
     private (ProgressState State, PullProblem Problem) _logged = (ProgressState.Disconnected, PullProblem.None);
     private long _appliedPages;
@@ -46,10 +48,11 @@ public sealed partial class Replicator : IAsyncDisposable
         _upstream = upstream;
         _clock = clock;
         _progress = new(options, random);
+        _copy = new(self, store, logger);
         _applier = new(store);
         _time = time;
         _logger = logger;
-        _status = new(ProgressState.Disconnected, StopReason.None, PullProblem.None, null, null, null, 0, 0, 0, 0);
+        _status = new(ProgressState.Disconnected, StopReason.None, PullProblem.None, null, null, null, 0, 0, 0, 0, 0);
     }
 
     public ReplicationStatus Status => Volatile.Read(ref _status);
@@ -100,6 +103,7 @@ public sealed partial class Replicator : IAsyncDisposable
         }
 
         await links.ConfigureAwait(false);
+        (await _receiving.ConfigureAwait(false))?.Dispose();
     }
 
     private ProgressEvent? Do(ProgressEffect effect)
@@ -124,6 +128,11 @@ public sealed partial class Replicator : IAsyncDisposable
             case ProgressEffect.Wait wait:
                 _ = WaitAsync(wait);
                 return null;
+            case ProgressEffect.Bootstrap bootstrap:
+                _receiving = ReceiveAsync(bootstrap.Attempt, _receiving);
+                return null;
+            case ProgressEffect.Install install:
+                return Install(install.Attempt);
             default:
                 throw new InvalidOperationException($"Unknown effect {effect}.");
         }
@@ -148,6 +157,68 @@ public sealed partial class Replicator : IAsyncDisposable
         {
             LogStorageFailed(e);
             return new ProgressEvent.ApplyFailed(e.Message);
+        }
+    }
+
+    /// <summary>One at a time: they share a directory.</summary>
+    private async Task<IncomingSnapshot?> ReceiveAsync(long attempt, Task<IncomingSnapshot?> before)
+    {
+        (await before.ConfigureAwait(false))?.Dispose();
+        await Task.Yield();
+        var connection = Volatile.Read(ref _connection);
+        try
+        {
+            if (connection is null)
+            {
+                throw new InvalidOperationException("The link is down.");
+            }
+
+            using var linked = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token, connection.Lost);
+            var snapshot = await _copy.ReceiveAsync(connection.Snapshots, connection.Node, isOfUse: null, linked.Token).ConfigureAwait(false);
+            _events.Writer.TryWrite(new ProgressEvent.SnapshotReceived(attempt));
+            return snapshot;
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            // Whatever it was: what was received stays, and the next try goes on.
+            _events.Writer.TryWrite(new ProgressEvent.BootstrapFailed(attempt, e.Message));
+            return null;
+        }
+    }
+
+    private ProgressEvent Install(long attempt)
+    {
+        // Whole, because Progress was told so.
+        using var snapshot = _receiving.Result!;
+        _receiving = Task.FromResult<IncomingSnapshot?>(null);
+        try
+        {
+            _store.Install(snapshot);
+
+            // What it knew of the keyspaces was of another state.
+            _applier = new(_store);
+            LogInstalled(snapshot.Header!.Source, _store.Progress.Position.Revision.Value);
+            return new ProgressEvent.Installed(_store.Progress);
+        }
+        catch (Exception e) when (e is StorageException or ArgumentException)
+        {
+            // The old state is there, as it was. What was received is no use.
+            LogInstallFailed(e);
+            DiscardSnapshot();
+            return new ProgressEvent.BootstrapFailed(attempt, e.Message);
+        }
+    }
+
+    private void DiscardSnapshot()
+    {
+        try
+        {
+            _store.DiscardIncoming();
+        }
+        catch (StorageException e)
+        {
+            // It only takes room.
+            LogNotDiscarded(e.Message);
         }
     }
 
@@ -217,7 +288,7 @@ public sealed partial class Replicator : IAsyncDisposable
         var connection = Volatile.Read(ref _connection);
         Volatile.Write(ref _status, new(
             _progress.State, _progress.StopReason, _progress.Problem, _progress.Trouble, connection?.Gateway, _progress.Source,
-            _progress.Sessions, _progress.RefusedPages, _appliedPages, _appliedRecords));
+            _progress.Sessions, _progress.RefusedPages, _progress.Bootstraps, _appliedPages, _appliedRecords));
 
         // One line for a change that means something. Tries and waits go in circles while a problem lasts.
         var (state, problem) = (_progress.State, _progress.State == ProgressState.Waiting ? _progress.Problem : PullProblem.None);
@@ -231,6 +302,8 @@ public sealed partial class Replicator : IAsyncDisposable
         switch (state)
         {
             case ProgressState.Pulling:
+                // Begun and not needed after all.
+                DiscardSnapshot();
                 LogPulling(connection?.Gateway ?? "its source", revision);
                 break;
             case ProgressState.Disconnected:
@@ -238,6 +311,9 @@ public sealed partial class Replicator : IAsyncDisposable
                 break;
             case ProgressState.Waiting:
                 LogHeldUp(revision, _progress.Trouble ?? "");
+                break;
+            case ProgressState.Bootstrapping:
+                LogBootstrapping(connection?.Gateway ?? "its source", revision);
                 break;
             case ProgressState.Stopped:
                 LogStopped(_progress.StopReason, _progress.Trouble ?? "");
@@ -272,4 +348,15 @@ public sealed partial class Replicator : IAsyncDisposable
     [LoggerMessage(6, LogLevel.Error, "Replication failed and does not go on until this node is started again. Reads go on from the last state.")]
     private partial void LogFailed(Exception e);
 
+    [LoggerMessage(9, LogLevel.Warning, "Replication cannot go on from revision {Revision}, and takes a copy of the state of {Source}. Reads go on from the last state.")]
+    private partial void LogBootstrapping(string source, long revision);
+
+    [LoggerMessage(10, LogLevel.Information, "The copy of {Source} at revision {Revision} is the state of this node now.")]
+    private partial void LogInstalled(NodeId source, long revision);
+
+    [LoggerMessage(11, LogLevel.Error, "A copy of a source's state could not be put in place.")]
+    private partial void LogInstallFailed(Exception e);
+
+    [LoggerMessage(12, LogLevel.Warning, "What was received of a copy could not be deleted: {Why}")]
+    private partial void LogNotDiscarded(string why);
 }

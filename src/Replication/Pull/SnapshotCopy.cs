@@ -22,9 +22,10 @@ public sealed partial class SnapshotCopy(ReplicaIdentity self, NodeStore store, 
     /// cannot serve this store; whatever the source throws; <see cref="MalformedDataException"/> where a block is not what it says;
     /// <see cref="StorageException"/> (Io) where the disk has no room.
     /// </summary>
-    /// <param name="source">Of one node: the one that an earlier call was about, or another.</param>
+    /// <param name="node">The source's node. What came from another one cannot be gone on with.</param>
     /// <param name="isOfUse">What the snapshot must be; null where any will do that is not behind the store.</param>
-    public async Task<IncomingSnapshot> ReceiveAsync(ISnapshotSource source, Func<SnapshotHeader, bool>? isOfUse, CancellationToken cancellation)
+    public async Task<IncomingSnapshot> ReceiveAsync(
+        ISnapshotSource source, NodeId node, Func<SnapshotHeader, bool>? isOfUse, CancellationToken cancellation)
     {
         var snapshot = store.OpenIncoming();
         try
@@ -32,7 +33,7 @@ public sealed partial class SnapshotCopy(ReplicaIdentity self, NodeStore store, 
             bool IsOfUse(SnapshotHeader header) => header.Progress.Position.Revision >= store.Progress.Position.Revision && isOfUse?.Invoke(header) != false;
 
             // What is there may be of another time, before this store went on by itself.
-            if (snapshot.Header is not { } begun || !IsOfUse(begun))
+            if (snapshot.Header is not { } begun || begun.Source != node || !IsOfUse(begun))
             {
                 await BeginAsync(source, snapshot, IsOfUse, cancellation).ConfigureAwait(false);
             }
@@ -81,7 +82,23 @@ public sealed partial class SnapshotCopy(ReplicaIdentity self, NodeStore store, 
         }
 
         var header = SnapshotHeader.Read(opened.Header.Span);
+        try
+        {
+            Require(header, isOfUse);
+        }
+        catch
+        {
+            // The source sends few at a time: others must not wait for one that is not fetched.
+            await source.CloseAsync(opened.Session, cancellation).ConfigureAwait(false);
+            throw;
+        }
 
+        snapshot.Begin(header, opened.Session);
+        LogBegun(header.Source, header.Progress.Position.Revision.Value, header.EstimatedBytes >> 20);
+    }
+
+    private void Require(SnapshotHeader header, Func<SnapshotHeader, bool> isOfUse)
+    {
         if (!isOfUse(header))
         {
             throw new InvalidOperationException($"The snapshot of '{header.Source}' is of revision {header.Progress.Position.Revision} and Raft entry {header.Progress.AppliedIndex} (term {header.AppliedTerm}), which is not far enough.");
@@ -94,9 +111,6 @@ public sealed partial class SnapshotCopy(ReplicaIdentity self, NodeStore store, 
                 StorageFault.Io,
                 $"The disk of the data directory has {store.FreeBytes >> 20} MiB left; a snapshot of '{header.Source}' needs about {(header.EstimatedBytes + SpareBytes) >> 20} MiB. Make room, or move Quicksilver:DataDirectory.");
         }
-
-        snapshot.Begin(header, opened.Session);
-        LogBegun(header.Source, header.Progress.Position.Revision.Value, header.EstimatedBytes >> 20);
     }
 
     [LoggerMessage(1, LogLevel.Information, "Receiving a snapshot of {Source} at revision {Revision}, about {Size} MiB.")]

@@ -12,6 +12,12 @@ public sealed record SnapshotSourceOptions
     /// <summary>A session that is asked for nothing for this long ends. Default 2 minutes: a child may be restarted meanwhile, and go on.</summary>
     public TimeSpan SessionIdle { get; init; } = TimeSpan.FromMinutes(2);
 
+    /// <summary>
+    /// How long the change log after a snapshot is held for a child that has all of it and does not pull yet. Default 10 minutes: it makes a
+    /// database of it meanwhile.
+    /// </summary>
+    public TimeSpan HoldAfter { get; init; } = TimeSpan.FromMinutes(10);
+
     /// <summary>Largest block, bytes of rows. Default 2 MiB; with one more largest row it fits a message.</summary>
     public int MaxBlockBytes { get; init; } = 2 << 20;
 }
@@ -28,6 +34,7 @@ public sealed class SnapshotSource(
 
     private readonly Lock _gate = new();
     private readonly Dictionary<NodeId, Session> _sessions = [];
+    private readonly Dictionary<NodeId, (Revision From, long At)> _sent = [];
     private ITimer? _sweeper;
     private bool _disposed;
 
@@ -56,6 +63,27 @@ public sealed class SnapshotSource(
             lock (_gate)
             {
                 return [.. _sessions.Keys];
+            }
+        }
+    }
+
+    /// <summary>What children that copy, or have just copied, will need of the change log.</summary>
+    public IReadOnlyList<RetentionHold> Holds
+    {
+        get
+        {
+            lock (_gate)
+            {
+                foreach (var (child, _) in _sent.Where(sent => time.GetElapsedTime(sent.Value.At) > options.HoldAfter).ToList())
+                {
+                    _sent.Remove(child);
+                }
+
+                return
+                [
+                    .. _sessions.Select(session => new RetentionHold(session.Key, session.Value.View.Position.Revision.Next)),
+                    .. _sent.Select(sent => new RetentionHold(sent.Key, sent.Value.From)),
+                ];
             }
         }
     }
@@ -91,6 +119,7 @@ public sealed class SnapshotSource(
                 return Refuse(progress.Cluster.IsNone ? SnapshotStatus.Unavailable : SnapshotStatus.OtherCluster);
             }
 
+            _sent.Remove(request.Child);
             if (_sessions.Remove(request.Child, out var before))
             {
                 End(before);
@@ -157,7 +186,11 @@ public sealed class SnapshotSource(
     {
         lock (_gate)
         {
-            Forget(open => open.Id == session);
+            if (_sessions.FirstOrDefault(open => open.Value.Id == session) is { Value: { } closed, Key: var child })
+            {
+                _sent[child] = (closed.View.Position.Revision.Next, time.GetTimestamp());
+                Forget(open => open == closed);
+            }
         }
 
         return ValueTask.CompletedTask;

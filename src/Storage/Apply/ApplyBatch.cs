@@ -93,8 +93,8 @@ public sealed class ApplyBatch
             throw new InvalidOperationException($"The store belongs to cluster {_progress.Cluster} already.");
         }
 
-        _progress = _progress with { Cluster = cluster, Position = new(LogId.Main, history, Revision.None) };
         _chain = StoreProgress.FirstChain(cluster, history);
+        _progress = _progress with { Cluster = cluster, Position = new(LogId.Main, history, Revision.None), OldestChain = _chain };
 
         // What was known of the catalog belonged to no cluster, or to one whose page was refused.
         _cache.Clear();
@@ -332,6 +332,7 @@ public sealed class ApplyBatch
         StorageKeys.WriteData(end, new(dropped.Value + 1), default);
         _batch.DeleteRange(Family(ColumnFamily.Data), start, end);
         _batch.DeleteRange(Family(ColumnFamily.KeyspaceLog), start, end);
+        StorageKeys.WriteKeyspaceCut(_batch.Delete(Family(ColumnFamily.Meta), StorageKeys.KeyspaceCutBytes), dropped);
         _touched[dropped] = null;
         _overlay.Drop(dropped);
     }
@@ -351,14 +352,13 @@ public sealed class ApplyBatch
             AppliedIndex = appliedIndex ?? _progress.AppliedIndex,
             LogTime = logTime ?? _logTime,
         };
-        WriteState(progress);
+        WriteState();
         try
         {
-            _store.Database.Write(_batch);
+            progress = _store.Commit(_batch, progress);
         }
-        catch (StorageException e)
+        catch (StorageException)
         {
-            _store.Fail(e);
             Reset();
             throw;
         }
@@ -375,12 +375,11 @@ public sealed class ApplyBatch
             }
         }
 
-        _store.Publish(progress);
         Reset();
         return progress;
     }
 
-    private void WriteState(StoreProgress progress)
+    private void WriteState()
     {
         var meta = Family(ColumnFamily.Meta);
         var scratch = new ByteWriter(192);
@@ -398,10 +397,6 @@ public sealed class ApplyBatch
             state.Write(scratch);
             _batch.Put(meta, key, scratch.WrittenSpan);
         }
-
-        scratch.Clear();
-        progress.Write(scratch);
-        _batch.Put(meta, StorageKeys.Progress, scratch.WrittenSpan);
     }
 
     private uint Family(ColumnFamily family) => _store.Database.FamilyId(family);

@@ -14,8 +14,8 @@ public static class HubCopy
     public static void Complete(NodeStore store, StoreProgress source)
     {
         var copy = store.Progress;
-        if ((copy.Cluster, copy.Position, copy.Chain, copy.NextKeyspace, copy.Oldest)
-            != (source.Cluster, source.Position, source.Chain, source.NextKeyspace, source.Oldest))
+        if ((copy.Cluster, copy.Position, copy.Chain, copy.NextKeyspace)
+            != (source.Cluster, source.Position, source.Chain, source.NextKeyspace))
         {
             throw new StorageException(
                 StorageFault.Corrupt,

@@ -9,6 +9,7 @@ internal static class StorageKeys
     public const int KeyspaceBytes = 4;
     public const int RevisionBytes = 8;
     public const int KeyspaceLogBytes = 12;
+    public const int KeyspaceCutBytes = 1 + KeyspaceBytes;
 
     public static ReadOnlySpan<byte> Identity => "I"u8;
 
@@ -20,6 +21,9 @@ internal static class StorageKeys
 
     /// <summary>What the keys of keyspace states begin with, and no other key of <c>meta</c>.</summary>
     public static ReadOnlySpan<byte> KeyspaceStatePrefix => "K"u8;
+
+    /// <summary>What the keys of keyspace cuts begin with, and no other key of <c>meta</c>.</summary>
+    public static ReadOnlySpan<byte> KeyspaceCutPrefix => "Q"u8;
 
     public static void WriteData(Span<byte> destination, KeyspaceId keyspace, ReadOnlySpan<byte> key)
     {
@@ -42,6 +46,13 @@ internal static class StorageKeys
     public static void WriteKeyspaceState(Span<byte> destination, KeyspaceId keyspace)
     {
         KeyspaceStatePrefix.CopyTo(destination);
+        BinaryPrimitives.WriteUInt32BigEndian(destination[1..], keyspace.Value);
+    }
+
+    /// <summary>Key of a keyspace's cut in <c>meta</c>: 'Q' and its id.</summary>
+    public static void WriteKeyspaceCut(Span<byte> destination, KeyspaceId keyspace)
+    {
+        KeyspaceCutPrefix.CopyTo(destination);
         BinaryPrimitives.WriteUInt32BigEndian(destination[1..], keyspace.Value);
     }
 }

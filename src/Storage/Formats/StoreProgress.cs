@@ -8,7 +8,10 @@ namespace Quicksilver.Storage;
 /// </summary>
 public sealed record StoreProgress
 {
-    private const byte Version = 1;
+    private const byte Version = 2;
+
+    /// <summary>Without the chain at the cut: there was no cut yet.</summary>
+    private const byte FirstVersion = 1;
 
     public static readonly StoreProgress Empty = new();
 
@@ -22,6 +25,9 @@ public sealed record StoreProgress
 
     /// <summary>First revision still in the log.</summary>
     public Revision Oldest { get; init; } = new(1);
+
+    /// <summary>Chain hash of the log before <see cref="Oldest"/>: whoever stands there can still be judged.</summary>
+    public ChainHash OldestChain { get; init; }
 
     /// <summary>Hub only: the last Raft entry whose effects are here.</summary>
     public LogIndex AppliedIndex { get; init; }
@@ -59,14 +65,16 @@ public sealed record StoreProgress
         writer.WriteUInt32(NextKeyspace.Value);
         writer.WriteVarint(FullCopies);
         writer.WritePosition(OperationsFloor.Value);
+        OldestChain.Write(writer.Reserve(ChainHash.SizeBytes));
     }
 
     internal static StoreProgress Read(ReadOnlySpan<byte> row)
     {
         var reader = new ByteReader(row);
-        if (reader.ReadByte() is var version and not Version)
+        var version = reader.ReadByte();
+        if (version is not (FirstVersion or Version))
         {
-            throw new StorageException(StorageFault.Foreign, $"The data directory has format version {version}; this build reads {Version}. Use the build that wrote it.");
+            throw new StorageException(StorageFault.Foreign, $"The data directory has format version {version}; this build reads up to {Version}. Use the build that wrote it.");
         }
 
         var progress = new StoreProgress
@@ -81,6 +89,12 @@ public sealed record StoreProgress
             NextKeyspace = new(reader.ReadUInt32()),
             FullCopies = reader.ReadVarint(),
             OperationsFloor = new(reader.ReadPosition()),
+        };
+        progress = progress with
+        {
+            OldestChain = version != FirstVersion ? ChainHash.Read(reader.Take(ChainHash.SizeBytes))
+                : progress.Cluster.IsNone ? ChainHash.Empty
+                : FirstChain(progress.Cluster, progress.Position.History),
         };
         reader.ExpectEnd();
         return progress;

@@ -39,6 +39,9 @@ internal sealed class Database
 
     public IntPtr Handle => _handle;
 
+    /// <summary>What Views still see of the change log.</summary>
+    public LogHolds LogHolds { get; } = new();
+
     public IntPtr Family(ColumnFamily family) => _families[(int)family];
 
     public uint FamilyId(ColumnFamily family) => _familyIds[(int)family];
@@ -204,6 +207,36 @@ internal sealed class Database
 
     /// <summary>Called when the database has closed.</summary>
     public void OnClosed(Action action) => _release.Insert(0, action);
+
+    /// <summary>
+    /// Deletes the table files that have nothing but keys up to <paramref name="last"/>, whoever could still see them. A file with later
+    /// keys as well stays, and so does one of the youngest level.
+    /// </summary>
+    public unsafe void DeleteFilesUpTo(ColumnFamily family, ReadOnlySpan<byte> last)
+    {
+        fixed (byte* limit = last)
+        {
+            byte* start = null;
+            NativeCall.Api.rocksdb_delete_file_in_range_cf(_handle, Family(family), start, UIntPtr.Zero, limit, (UIntPtr)last.Length, out var error);
+            NativeCall.Check(error, "Cannot delete table files");
+        }
+    }
+
+    /// <summary>About how many bytes of tables the keys from <paramref name="start"/> on, and before <paramref name="end"/>, take.</summary>
+    public unsafe long ApproximateBytes(ColumnFamily family, ReadOnlySpan<byte> start, ReadOnlySpan<byte> end)
+    {
+        fixed (byte* first = start)
+        fixed (byte* limit = end)
+        {
+            var (starts, startLength) = ((IntPtr)first, (UIntPtr)start.Length);
+            var (ends, endLength) = ((IntPtr)limit, (UIntPtr)end.Length);
+            ulong size = 0;
+            NativeCall.Api.rocksdb_approximate_sizes_cf(
+                _handle, Family(family), 1, (IntPtr)(&starts), (IntPtr)(&startLength), (IntPtr)(&ends), (IntPtr)(&endLength), (IntPtr)(&size), out var error);
+            NativeCall.Check(error, "Cannot measure the database");
+            return (long)size;
+        }
+    }
 
     /// <summary>A property of RocksDB as a number; 0 where it has none.</summary>
     public ulong Property(ColumnFamily family, string name)

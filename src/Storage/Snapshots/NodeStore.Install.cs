@@ -9,6 +9,22 @@ public sealed partial class NodeStore
     /// <summary>What is there of a snapshot for this store, or nothing. Throws <see cref="StorageException"/> (Io).</summary>
     public IncomingSnapshot OpenIncoming() => IncomingSnapshot.Open(_directory, Options.SnapshotFileBytes);
 
+    /// <summary>Deletes what there is of an incoming snapshot; nothing may have it open. Throws <see cref="StorageException"/> (Io).</summary>
+    public void DiscardIncoming()
+    {
+        try
+        {
+            if (Directory.Exists(_directory.SnapshotPath))
+            {
+                Directory.Delete(_directory.SnapshotPath, recursive: true);
+            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new StorageException(StorageFault.Io, $"Cannot delete the directory '{_directory.SnapshotPath}' of an incoming snapshot: {e.Message}", e);
+        }
+    }
+
     /// <summary>Bytes that the disk has left for this node.</summary>
     public long FreeBytes => new DriveInfo(_directory.Path).AvailableFreeSpace;
 
@@ -91,9 +107,14 @@ public sealed partial class NodeStore
             throw e is MalformedDataException ? new StorageException(StorageFault.Corrupt, $"The snapshot of '{header.Source}' is damaged. {e.Message}", e) : e;
         }
 
-        var previous = _database;
-        _database = next;
-        Publish(progress);
+        Database previous;
+        lock (_writing)
+        {
+            previous = _database;
+            _database = next;
+            Publish(progress);
+        }
+
         var old = previous.Path;
         previous.OnClosed(() => DeleteQuietly(old));
         previous.ReleaseReference();

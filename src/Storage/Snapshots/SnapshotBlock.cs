@@ -36,8 +36,8 @@ public static class SnapshotBlock
             var prefix = SnapshotSections.PrefixOf(section);
             if (after.IsEmpty)
             {
-                prefix.CopyTo(start);
-                start = start[..prefix.Length];
+                SnapshotSections.WriteFirst(view, section, start, out var length);
+                start = start[..length];
             }
             else
             {
@@ -162,9 +162,29 @@ internal static class SnapshotSections
         SnapshotSection.KeyspaceStates => ColumnFamily.Meta,
         SnapshotSection.Records => ColumnFamily.Log,
         SnapshotSection.KeyspaceLog => ColumnFamily.KeyspaceLog,
+        SnapshotSection.KeyspaceCuts => ColumnFamily.Meta,
         _ => throw new MalformedDataException($"A snapshot has no part {(int)section}."),
     };
 
     /// <summary>What the keys of a section begin with: it shares its family with others.</summary>
-    public static ReadOnlySpan<byte> PrefixOf(SnapshotSection section) => section == SnapshotSection.KeyspaceStates ? StorageKeys.KeyspaceStatePrefix : default;
+    public static ReadOnlySpan<byte> PrefixOf(SnapshotSection section) => section switch
+    {
+        SnapshotSection.KeyspaceStates => StorageKeys.KeyspaceStatePrefix,
+        SnapshotSection.KeyspaceCuts => StorageKeys.KeyspaceCutPrefix,
+        _ => default,
+    };
+
+    /// <summary>The least key of a section at a View: what is before may be on disk still, and is not of it.</summary>
+    public static void WriteFirst(View view, SnapshotSection section, Span<byte> destination, out int length)
+    {
+        if (section == SnapshotSection.Records)
+        {
+            StorageKeys.WriteRevision(destination, view.Progress.Oldest);
+            length = StorageKeys.RevisionBytes;
+            return;
+        }
+
+        PrefixOf(section).CopyTo(destination);
+        length = PrefixOf(section).Length;
+    }
 }

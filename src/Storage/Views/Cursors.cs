@@ -40,11 +40,14 @@ public ref struct RowCursor
 /// <summary>Walks the change log at one View. Dispose it, and before its View.</summary>
 public ref struct LogCursor
 {
+    // What is before may be there still, in a file that also has later records; it is not of the View.
+    private readonly Revision _first;
     private readonly Revision _last;
     private DbIterator _iterator;
 
     internal LogCursor(View view)
     {
+        _first = view.Progress.Oldest;
         _last = view.Position.Revision;
         _iterator = new(view.Database, view.ReadOptions, ColumnFamily.Log);
     }
@@ -58,7 +61,7 @@ public ref struct LogCursor
     public readonly bool Seek(Revision revision)
     {
         Span<byte> key = stackalloc byte[StorageKeys.RevisionBytes];
-        StorageKeys.WriteRevision(key, revision);
+        StorageKeys.WriteRevision(key, revision > _first ? revision : _first);
         return _iterator.Seek(key) && Revision <= _last;
     }
 
@@ -67,12 +70,12 @@ public ref struct LogCursor
     {
         Span<byte> key = stackalloc byte[StorageKeys.RevisionBytes];
         StorageKeys.WriteRevision(key, revision);
-        return _iterator.SeekForPrevious(key);
+        return _iterator.SeekForPrevious(key) && Revision >= _first;
     }
 
     public readonly bool Next() => _iterator.Next() && Revision <= _last;
 
-    public readonly bool Previous() => _iterator.Previous();
+    public readonly bool Previous() => _iterator.Previous() && Revision >= _first;
 
     public void Dispose() => _iterator.Dispose();
 }

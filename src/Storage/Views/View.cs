@@ -16,6 +16,7 @@ public sealed class View : IDisposable
     internal View(Database database, StoreProgress progress)
     {
         database.AddReference();
+        database.LogHolds.Add(progress.Oldest);
         _database = database;
         Progress = progress;
         _snapshot = NativeCall.Api.rocksdb_create_snapshot(database.Handle);
@@ -63,6 +64,15 @@ public sealed class View : IDisposable
         return pinned.Found ? Undamaged.Read(pinned.Bytes, bytes => KeyspaceState.Read(keyspace, bytes), $"the state of keyspace {keyspace}") : null;
     }
 
+    /// <summary>Where the log of a keyspace was cut, or null where all of it is there.</summary>
+    public KeyspaceCut? FindCut(KeyspaceId keyspace)
+    {
+        Span<byte> key = stackalloc byte[StorageKeys.KeyspaceCutBytes];
+        StorageKeys.WriteKeyspaceCut(key, keyspace);
+        using var pinned = Pinned.Get(_database, ReadOptions, ColumnFamily.Meta, key);
+        return pinned.Found ? Undamaged.Read(pinned.Bytes, KeyspaceCut.Read, $"the cut of keyspace {keyspace}") : null;
+    }
+
     /// <summary>The keyspace of a name, or null where there is none.</summary>
     public KeyspaceInfo? FindKeyspace(KeyspaceName name)
     {
@@ -86,9 +96,14 @@ public sealed class View : IDisposable
             return Progress.Chain;
         }
 
-        if (revision == Revision.None)
+        if (revision.Next == Progress.Oldest)
         {
-            return StoreProgress.FirstChain(Progress.Cluster, Position.History);
+            return Progress.OldestChain;
+        }
+
+        if (revision < Progress.Oldest)
+        {
+            return null;
         }
 
         Span<byte> key = stackalloc byte[StorageKeys.RevisionBytes];
@@ -124,6 +139,7 @@ public sealed class View : IDisposable
 
         NativeCall.Api.rocksdb_readoptions_destroy(ReadOptions);
         NativeCall.Api.rocksdb_release_snapshot(_database.Handle, _snapshot);
+        _database.LogHolds.Remove(Progress.Oldest);
         _database.ReleaseReference();
     }
 }
