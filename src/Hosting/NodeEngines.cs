@@ -26,6 +26,7 @@ internal sealed partial class NodeEngines : IAsyncDisposable
     private readonly PinnedViews _pins;
     private readonly HubEngine? _hub;
     private readonly bool _isShared;
+    private readonly RegionNeighbours? _neighbours;
     private readonly UpstreamLink? _link;
     private readonly Replicator? _replicator;
     private readonly NodeInstruments _instruments;
@@ -41,19 +42,23 @@ internal sealed partial class NodeEngines : IAsyncDisposable
         var replicaClock = hub is null ? new ReplicaLogClock(store, time) : null;
         ILogClock clock = replicaClock is not null ? replicaClock : _hub!.Clock;
         _node = new(settings.NodeId, settings.Role, settings.Region, settings.GatewayText, settings.Upstreams, store, clock);
-        _source = new(settings.NodeId, store, clock, new(), time);
+        _source = new(settings.NodeId, store, clock, new(), time, () => _replicator?.Path ?? []);
         _snapshots = new(settings.NodeId, store, hub is null ? null : hub.Raft.TermOf, new(), time);
         _pins = new(store, time);
         _retainer = new(store, clock, FindHolds, RetentionOf(settings), time, loggers.CreateLogger<Retainer>());
         if (replicaClock is not null)
         {
-            _link = new(new() { Gateways = settings.Upstreams }, time, loggers);
+            _neighbours = new(settings.NodeId, time, loggers.CreateLogger<RegionNeighbours>());
+            _link = new(
+                settings.NodeId, new() { Gateways = settings.Upstreams },
+                () => RegionOrder.Of(settings.NodeId, _neighbours.Current, settings.Upstreams, settings.Relays, store.Progress.Cluster.IsNone), () => store.Progress.Cluster, settings.Sources,
+                new(RandomNumberGenerator.GetInt32(int.MaxValue)), time, loggers);
             _replicator = new(
                 new(settings.NodeId, settings.Region, settings.GatewayText), store, _link, replicaClock, new(),
                 new(RandomNumberGenerator.GetInt32(int.MaxValue)), time, loggers.CreateLogger<Replicator>());
         }
 
-        Monitor = new(_node, _source, _hub, _replicator, _link, replicaClock, directory.Path, time);
+        Monitor = new(_node, _source, _hub, _replicator, _link, replicaClock, directory.Path, settings.MaxLag, time);
         _instruments = new(_node, Monitor, _hub, _replicator, _link, _source);
     }
 
@@ -180,8 +185,14 @@ internal sealed partial class NodeEngines : IAsyncDisposable
     }
 
     /// <summary>Begins to cut the log; a replica begins to pull.</summary>
-    public void StartWork()
+    /// <param name="membership">The table of this node's cluster; null where the node is alone in it.</param>
+    public async Task StartWorkAsync(IMembershipTable? membership)
     {
+        if (_neighbours is not null && membership is not null)
+        {
+            await _neighbours.StartAsync(membership);
+        }
+
         _retainer.Start();
         _link?.Start();
         _replicator?.Start();
@@ -223,6 +234,11 @@ internal sealed partial class NodeEngines : IAsyncDisposable
             if (_link is not null)
             {
                 await _link.DisposeAsync();
+            }
+
+            if (_neighbours is not null)
+            {
+                await _neighbours.DisposeAsync();
             }
 
             if (_hub is not null)

@@ -76,7 +76,7 @@ public sealed partial class NodeHost : IAsyncDisposable
             try
             {
                 await app.StartAsync(cancellation);
-                engines.StartWork();
+                await engines.StartWorkAsync(settings.MembershipDirectory is null ? null : app.Services.GetRequiredService<IMembershipTable>());
                 return new(settings, engines, app, loggers);
             }
             catch

@@ -27,6 +27,16 @@ public sealed record UpstreamConnection(ILogSource Source, ISnapshotSource Snaps
 /// <summary>Where a replica finds its source.</summary>
 public interface IUpstream
 {
+    /// <summary>True where there is another source than the one that is linked.</summary>
+    bool HasOthers { get; }
+
     /// <summary>Waits for a link, as long as it takes.</summary>
     ValueTask<UpstreamConnection> ConnectAsync(CancellationToken cancellation);
+
+    /// <summary>Gives up a link, where it is not lost already: its source is avoided for a while.</summary>
+    void Leave(UpstreamConnection connection, SourceFault fault, string why);
+
+    /// <summary>What the source of a link says of itself.</summary>
+    /// <param name="age">How long ago it was level with the hub; null where it does not know.</param>
+    void Heard(UpstreamConnection connection, TimeSpan? age, Revision revision);
 }

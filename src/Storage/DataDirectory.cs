@@ -14,6 +14,7 @@ public sealed class DataDirectory : IDisposable
     private const int WouldBlockMac = 35;
 
     private const string FirstDatabase = "db";
+    private const string QuarantineMark = "QUARANTINED";
 
     private readonly FileStream _lock;
 
@@ -81,13 +82,44 @@ public sealed class DataDirectory : IDisposable
         }
     }
 
-    /// <summary>Databases that were replaced, or never finished: nothing refers to them.</summary>
+    /// <summary>Databases that were replaced, or never finished: nothing refers to them. What was given up as wrong is kept aside.</summary>
     private void DeleteOtherDatabases()
     {
         var current = DatabasePath;
         foreach (var other in Directory.GetDirectories(Path).Where(path => path != current && IsDatabaseName(System.IO.Path.GetFileName(path))))
         {
-            Directory.Delete(other, recursive: true);
+            Release(other);
+        }
+    }
+
+    /// <summary>A database that is used no more and closed: deleted, or, where it was marked, moved aside. Throws what the file system throws.</summary>
+    internal void Release(string database)
+    {
+        var mark = System.IO.Path.Combine(database, QuarantineMark);
+        if (!File.Exists(mark))
+        {
+            Directory.Delete(database, recursive: true);
+            return;
+        }
+
+        var aside = System.IO.Path.Combine(Path, $"quarantined-{File.ReadAllText(mark)}");
+        if (!Directory.Exists(aside))
+        {
+            Directory.Move(database, aside);
+        }
+    }
+
+    /// <summary>The database in use is wrong and will be replaced: it is kept, for whoever wants to know why. Durable on return.</summary>
+    internal void MarkQuarantined(DateTimeOffset now)
+    {
+        var mark = System.IO.Path.Combine(DatabasePath, QuarantineMark);
+        try
+        {
+            DurableFile.Replace(mark, System.Text.Encoding.ASCII.GetBytes(now.UtcDateTime.ToString("yyyyMMdd'T'HHmmssfff", CultureInfo.InvariantCulture)));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new StorageException(StorageFault.Io, $"Cannot write the file '{mark}': {e.Message}", e);
         }
     }
 

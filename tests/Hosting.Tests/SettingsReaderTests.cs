@@ -94,7 +94,9 @@ public sealed class SettingsReaderTests
         var node = Node(
             Replica, ("Address", "::1"), ("Ports:Gateway", "1"), ("Ports:Silo", "65535"), ("Ports:Http", "81"), ("Membership:Directory", "/shared"),
             ("Limits:BlockCacheBytes", "8388608"), ("Limits:MaxQueuedCommands", "1"), ("Limits:MaxWaiters", "2"), ("AllowInsecure", "false"),
+            ("Replication:Relays", "2"), ("Replication:StaleSourceAfter", "00:01:00"), ("Replication:MaxLag", "00:00:05"),
             ("Retention:MaxAge", "1.02:03:04"), ("Retention:MaxBytes", "1048576"), ("Retention:MaxHoldBytes", "0"), ("Retention:Period", "00:00:30"));
+        Assert.Equal((2, TimeSpan.FromMinutes(1), TimeSpan.FromSeconds(5)), (node.Relays, node.Sources.StaleAfter, node.MaxLag));
         Assert.Equal(
             (new TimeSpan(1, 2, 3, 4), 1L << 20, 0, TimeSpan.FromSeconds(30)),
             (node.Retention.MaxAge, node.Retention.MaxBytes, node.Retention.MaxHoldBytes, node.Retention.Period));
@@ -148,6 +150,9 @@ public sealed class SettingsReaderTests
     [InlineData("Limits:MaxQueuedCommands", "0")]
     [InlineData("Limits:MaxQueuedCommands", "10000001")]
     [InlineData("Limits:MaxWaiters", "-5")]
+    [InlineData("Replication:Relays", "0")]
+    [InlineData("Replication:StaleSourceAfter", "00:00:00")]
+    [InlineData("Replication:MaxLag", "never")]
     [InlineData("Retention:MaxAge", "0")]
     [InlineData("Retention:MaxAge", "a week")]
     [InlineData("Retention:MaxBytes", "1048575")]

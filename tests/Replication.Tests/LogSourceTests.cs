@@ -67,6 +67,56 @@ public sealed class LogSourceTests : IDisposable
     }
 
     [Fact]
+    public async Task A_child_hears_what_the_source_has_at_its_position()
+    {
+        Assert.Equal(Request(10).Chain, (await _source.OpenAsync(Request(10) with { Chain = new(9, 9) }, Stop)).Chain);
+        var otherHistory = Request(10) with { Position = new(LogId.Main, new(9, 9), new(10)) };
+        Assert.Equal(Request(10).Chain, (await _source.OpenAsync(otherHistory, Stop)).Chain);
+        Assert.Equal(default, (await _source.OpenAsync(otherHistory with { Position = otherHistory.Position with { Revision = new(99) } }, Stop)).Chain);
+    }
+
+    [Fact]
+    public async Task A_child_hears_the_sources_way_to_the_hub_once_and_again_when_it_changes_and_is_refused_where_it_is_on_it()
+    {
+        NodeId[] above = [NodeId.Parse("us-0"), NodeId.Parse("hub-1")];
+        using var source = new LogSource(NodeId.Parse("eu-1"), _hub.Store, new HubLogClock(_hub.Store, () => true, _time), new(), _time, () => above);
+        var opened = await source.OpenAsync(Request(10), Stop);
+        Assert.Equal("eu-1 us-0 hub-1", string.Join(' ', opened.Path));
+        Assert.Equal(OpenPullStatus.Cycle, (await source.OpenAsync(Request(10, "us-0"), Stop)).Status);
+
+        ValueTask<LogPage> Page(long number) => source.NextAsync(new(opened.Session, number, default, 1, TimeSpan.Zero), Stop);
+
+        Assert.Null((await Page(0)).Path);
+        above = [NodeId.Parse("us-0"), NodeId.Parse("hub-1")];
+        Assert.Null((await Page(1)).Path);
+        above = [NodeId.Parse("hub-2")];
+        Assert.Equal("eu-1 hub-2", string.Join(' ', (await Page(2)).Path!));
+        Assert.Null((await Page(3)).Path);
+        above = [];
+        Assert.Equal("eu-1", string.Join(' ', (await Page(4)).Path!));
+        var described = source.Describe();
+        Assert.Equal((NodeId.Parse("eu-1"), _hub.Store.Progress.Position, 1), (described.Node, described.Position, described.Path.Length));
+    }
+
+    [Fact]
+    public async Task A_child_that_stands_where_the_log_was_cut_goes_on_and_one_before_it_is_too_old()
+    {
+        _hub.Store.CutLog(new(11), Stop);
+        var stood = new StoreProgress { Cluster = _hub.Store.Progress.Cluster, Position = _hub.Store.Progress.Position with { Revision = new(9) } };
+        Assert.Equal(OpenPullStatus.TooOld, await Open(new(NodeId.Parse("eu-0"), RegionName.Parse("eu"), "eu:1", stood.Cluster, stood.Position, default)));
+        Assert.Equal(OpenPullStatus.Diverged, await Open(Request(10) with { Chain = default }));
+        var session = await Session(10);
+        Assert.Equal(new Revision(11), (await Next(session, 0)).From);
+        Assert.Equal(OpenPullStatus.TooOld, await Open(Empty()));
+
+        // The log is cut past a session's cursor while it is open: said, and never skipped.
+        session = await Session(12);
+        _hub.Store.CutLog(new(15), Stop);
+        var page = await Next(session, 0);
+        Assert.Equal((PageStatus.TooOld, new Revision(15)), (page.Status, page.Oldest));
+    }
+
+    [Fact]
     public async Task A_source_without_data_is_not_available()
     {
         using var empty = new ReplicaStore(_directory.Sub("empty"), "us-0");

@@ -203,7 +203,7 @@ public sealed class ReplicatorTests : IDisposable
         {
             Write(50, 7);
             await Level(replica);
-            Assert.Equal(1, replicator.Status.Bootstraps);
+            await Eventually.TrueAsync(() => replicator.Status.Bootstraps == 1, "the copy to be told", Stop);
             Write(50, 8);
             await Level(replica);
         }
@@ -223,7 +223,8 @@ public sealed class ReplicatorTests : IDisposable
         using var upstream = new Upstream(_source, snapshots);
         await using var replicator = Start(replica, upstream, options: Fast with { MaxRecordsToBegin = 20 });
         await Level(replica);
-        Assert.Equal((1, 0), (replicator.Status.Bootstraps, replicator.Status.AppliedRecords));
+        await Eventually.TrueAsync(() => replicator.Status.Bootstraps == 1, "the copy to be told", Stop);
+        Assert.Equal(0, replicator.Status.AppliedRecords);
         Assert.Equal(_hub.Hashes(), replica.Hashes());
         Assert.False(Directory.Exists(Path.Combine(_directory.Sub("replica"), "snapshot")));
     }
@@ -351,6 +352,14 @@ public sealed class ReplicatorTests : IDisposable
     {
         private readonly SemaphoreSlim _free = new(1);
         private CancellationTokenSource _lost = new();
+
+        public bool HasOthers => false;
+
+        public void Leave(UpstreamConnection connection, SourceFault fault, string why) => Assert.Fail("There is no other source.");
+
+        public void Heard(UpstreamConnection connection, TimeSpan? age, Revision revision)
+        {
+        }
 
         public async ValueTask<UpstreamConnection> ConnectAsync(CancellationToken cancellation)
         {

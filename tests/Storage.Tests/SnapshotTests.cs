@@ -100,6 +100,47 @@ public sealed class SnapshotTests : IDisposable
     }
 
     [Fact]
+    public void What_was_wrong_is_kept_aside_when_a_snapshot_takes_its_place_also_where_nobody_got_to_move_it()
+    {
+        foreach (var isCrash in new[] { false, true })
+        {
+            var path = _directory.Sub($"wrong-{isCrash}");
+            using (var directory = DataDirectory.Take(path))
+            using (var store = Open(directory))
+            {
+                using var source = _hub.Store.AcquireView();
+                using (var incoming = store.OpenIncoming())
+                {
+                    Feed(incoming, source);
+                    store.Install(incoming);
+                }
+
+                _hub.ApplyOne(_hub.Commands.Put(HubStore.Flags, "later", $"{isCrash}"));
+                using var later = _hub.Store.AcquireView();
+                using var second = store.OpenIncoming();
+                Feed(second, later);
+                using (isCrash ? store.AcquireView() : null)
+                {
+                    store.Install(second, DateTimeOffset.UnixEpoch);
+
+                    // As a crash would leave it while a View still holds what was there.
+                    if (isCrash)
+                    {
+                        FileTree.Copy(path, path + "-copy");
+                    }
+                }
+            }
+
+            using var again = DataDirectory.Take(isCrash ? path + "-copy" : path);
+            Assert.Equal(["quarantined-19700101T000000000"], Directory.GetDirectories(again.Path, "quarantined-*").Select(Path.GetFileName));
+            Assert.Equal(2, Directory.GetDirectories(again.Path).Length);
+            Assert.NotEmpty(Directory.GetFiles(Directory.GetDirectories(again.Path, "quarantined-*")[0], "*.sst"));
+            using var reopened = Open(again);
+            Assert.Equal(_hub.Store.Progress.Position, reopened.Progress.Position);
+        }
+    }
+
+    [Fact]
     public void A_snapshot_is_of_the_moment_it_was_taken_whatever_is_written_meanwhile()
     {
         var expected = _hub.Hashes();

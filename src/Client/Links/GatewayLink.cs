@@ -26,6 +26,7 @@ public sealed record LinkSession(IGrainFactory Grains, GatewayHello Hello, strin
 public sealed partial class GatewayLink : ILink, IAsyncDisposable
 {
     private readonly GatewayLinkOptions _options;
+    private readonly Func<IReadOnlyList<string>> _order;
     private readonly TimeProvider _time;
     private readonly ILoggerFactory _loggers;
     private readonly ILogger _logger;
@@ -38,8 +39,10 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
     private string? _saidFailed;
     private Task _loop = Task.CompletedTask;
     private Task _closing = Task.CompletedTask;
+    private CancellationTokenSource? _held;
 
-    public GatewayLink(GatewayLinkOptions options, TimeProvider time, ILoggerFactory loggers)
+    /// <param name="order">The gateways that may be tried now, best first; asked before each try. Null: all of the options.</param>
+    public GatewayLink(GatewayLinkOptions options, TimeProvider time, ILoggerFactory loggers, Func<IReadOnlyList<string>>? order = null)
     {
         if (options.Problem() is { } problem)
         {
@@ -47,6 +50,7 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
         }
 
         _options = options;
+        _order = order ?? (() => options.Gateways);
         _time = time;
         _loggers = loggers;
         _logger = loggers.CreateLogger<GatewayLink>();
@@ -104,6 +108,21 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
         }
     }
 
+    /// <summary>Gives up a session, where it is still the one; the next gateway is chosen anew.</summary>
+    public void Drop(LinkSession session)
+    {
+        CancellationTokenSource? held;
+        lock (_gate)
+        {
+            held = Current == session ? _held : null;
+        }
+
+        if (held is not null)
+        {
+            _ = CancelAsync(held);
+        }
+    }
+
     private async Task RunAsync()
     {
         await Task.Yield();
@@ -133,7 +152,14 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
     /// <summary>Asks all gateways at once and takes the first in order of preference that is one.</summary>
     private async Task<(GatewayAddress Address, IPEndPoint Endpoint, GatewayHello Hello)?> ChooseAsync()
     {
-        var asked = _options.Gateways.Select(gateway =>
+        var order = _order();
+        if (order.Count == 0)
+        {
+            SetTrouble("none of the gateways may be used now", wrongCounterpart: false);
+            return null;
+        }
+
+        var asked = order.Select(gateway =>
         {
             var address = GatewayAddress.Parse(gateway);
             return (Address: address, Answer: ProbeAsync(address));
@@ -222,7 +248,12 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
             var grains = host.Services.GetRequiredService<IGrainFactory>();
             (_saidNobody, _saidFailed) = (false, null);
             LogUp(address.ToString(), hello.Node.Value, hello.Region.Value);
-            Volatile.Read(ref _up).TrySetResult(new(grains, hello, address.ToString(), lost.Token));
+            lock (_gate)
+            {
+                _held = lost;
+                Volatile.Read(ref _up).TrySetResult(new(grains, hello, address.ToString(), lost.Token));
+            }
+
             await HeartbeatAsync(grains, lost.Token).ConfigureAwait(false);
             LogLost(address.ToString());
             SetTrouble($"the link to {address} was lost", wrongCounterpart: false);

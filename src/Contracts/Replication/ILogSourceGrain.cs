@@ -14,6 +14,10 @@ public interface ILogSourceGrain : IGrainWithStringKey, IExternalContract
     [Alias("Open"), AlwaysInterleave]
     ValueTask<OpenPullAnswer> Open(OpenPullRequest request);
 
+    /// <summary>How this source is. Cheap.</summary>
+    [Alias("Describe"), AlwaysInterleave]
+    ValueTask<SourceDescription> Describe();
+
     /// <summary>The next page of a session, as a long poll.</summary>
     [Alias("Next"), AlwaysInterleave, ResponseTimeout("00:00:06")]
     ValueTask<LogPage> Next(NextPageRequest request, CancellationToken cancellation = default);

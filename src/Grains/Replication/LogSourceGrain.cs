@@ -13,5 +13,8 @@ public sealed class LogSourceGrain(LogSource source) : Grain, ILogSourceGrain
     public ValueTask<OpenPullAnswer> Open(OpenPullRequest request) => source.OpenAsync(request, CancellationToken.None);
 
     /// <inheritdoc/>
+    public ValueTask<SourceDescription> Describe() => new(source.Describe());
+
+    /// <inheritdoc/>
     public ValueTask<LogPage> Next(NextPageRequest request, CancellationToken cancellation) => source.NextAsync(request, cancellation);
 }

@@ -41,6 +41,15 @@ public sealed record NodeSettings
     /// <summary>Directory of the membership table that the silos of this cluster share; null for a cluster of one silo.</summary>
     public string? MembershipDirectory { get; init; }
 
+    /// <summary>Replica: when a source is left for another.</summary>
+    public SourceOptions Sources { get; init; } = new();
+
+    /// <summary>Replica: how many nodes of the region pull from outside; the others pull from them. Default 1.</summary>
+    public int Relays { get; init; } = 1;
+
+    /// <summary>Replica: with more lag than this the node is not ready, while it knows of records that it does not have. Default 30 s.</summary>
+    public TimeSpan MaxLag { get; init; } = TimeSpan.FromSeconds(30);
+
     /// <summary>How much of the change log is kept.</summary>
     public RetentionOptions Retention { get; init; } = new();
 

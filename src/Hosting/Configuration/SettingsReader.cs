@@ -24,6 +24,7 @@ public static class SettingsReader
     {
         "Role", "NodeId", "Region", "DataDirectory", "Address", "AllowInsecure", "Ports:Gateway", "Ports:Silo", "Ports:Http",
         "Hub:Members", "Hub:RaftLog", "Upstreams", "Membership:Directory", "Limits:BlockCacheBytes", "Limits:MaxQueuedCommands", "Limits:MaxWaiters",
+        "Replication:Relays", "Replication:StaleSourceAfter", "Replication:MaxLag",
         "Retention:MaxAge", "Retention:MaxBytes", "Retention:MaxHoldBytes", "Retention:Period",
     };
 
@@ -144,6 +145,9 @@ public static class SettingsReader
             RaftLog = role == NodeRole.Hub ? RaftLog(section) : NotAllowed<RaftLogKind>(section, "Hub:RaftLog", "only hub nodes have a Raft log. Remove it.").FirstOrDefault(),
             Upstreams = role == NodeRole.Replica ? Upstreams(section) : NotAllowed<string>(section, "Upstreams", "the hub pulls from nobody. Remove it."),
             MembershipDirectory = section["Membership:Directory"],
+            Relays = (int)Number(section, "Replication:Relays", 1, 1, 64),
+            Sources = new() { StaleAfter = Duration(section, "Replication:StaleSourceAfter", TimeSpan.FromSeconds(30), TimeSpan.FromSeconds(1), TimeSpan.FromDays(1)) },
+            MaxLag = Duration(section, "Replication:MaxLag", TimeSpan.FromSeconds(30), TimeSpan.FromSeconds(1), TimeSpan.FromDays(365)),
             Retention = new()
             {
                 MaxAge = Duration(section, "Retention:MaxAge", TimeSpan.FromDays(7), TimeSpan.FromSeconds(1), TimeSpan.FromDays(3650)),

@@ -9,7 +9,7 @@ namespace Quicksilver.Hosting;
 /// <summary>Puts together what the parts of a node say of themselves.</summary>
 internal sealed class NodeMonitor(
     NodeContext node, LogSource source, HubEngine? hub, Replicator? replicator, UpstreamLink? link, ReplicaLogClock? replicaClock, string dataDirectory,
-    TimeProvider time) : INodeMonitor
+    TimeSpan maxLag, TimeProvider time) : INodeMonitor
 {
     private static readonly string s_version = typeof(NodeMonitor).Assembly.GetName().Version?.ToString(3) ?? "unknown";
 
@@ -91,6 +91,12 @@ internal sealed class NodeMonitor(
             if (node.Store.Failure is { } failure)
             {
                 return failure.Message;
+            }
+
+            // Records that are known and not here: the age says for how long. A node that is cut off knows of none.
+            if (node.Role == NodeRole.Replica && LagRevisions is > 0 && !(Lag <= maxLag))
+            {
+                return Lag is { } lag ? $"the node lags {lag.TotalSeconds:0} s behind its source" : "the node has not caught up with its source yet";
             }
 
             // A replica that is level with a hub that has nothing yet has all there is.

@@ -37,11 +37,16 @@ public enum OpenPullStatus : byte
 
     /// <summary>The source has no data yet, is stopping, or serves as many children as it may.</summary>
     Unavailable = 7,
+
+    /// <summary>The source pulls from the child, straight or over others.</summary>
+    Cycle = 8,
 }
 
 /// <param name="Session">Names the session in <see cref="NextPageRequest"/>.</param>
 /// <param name="Source">Position of the source now.</param>
 /// <param name="Oldest">First revision the source still has.</param>
+/// <param name="Path">The source, the node it pulls from, and so on up to the hub; ends earlier where a node pulls from nobody at the moment.</param>
+/// <param name="Chain">Chain hash of the source's log at the child's revision; empty where the source does not have it.</param>
 [GenerateSerializer, Immutable, Alias("qs.OpenPullAnswer")]
 public sealed record OpenPullAnswer(
     [property: Id(0)] OpenPullStatus Status,
@@ -49,7 +54,21 @@ public sealed record OpenPullAnswer(
     [property: Id(2)] ClusterUuid Cluster,
     [property: Id(3)] LogPosition Source,
     [property: Id(4)] Revision Oldest,
-    [property: Id(5)] LogTime LogTime);
+    [property: Id(5)] LogTime LogTime,
+    [property: Id(6)] NodeId[] Path,
+    [property: Id(7)] ChainHash Chain);
+
+/// <summary>How a source is, for a child that looks for one.</summary>
+/// <param name="Age">How long ago the source's own View was known to be the hub's newest; null where it does not know.</param>
+/// <param name="Path">As in <see cref="OpenPullAnswer"/>.</param>
+[GenerateSerializer, Immutable, Alias("qs.SourceDescription")]
+public sealed record SourceDescription(
+    [property: Id(0)] NodeId Node,
+    [property: Id(1)] ClusterUuid Cluster,
+    [property: Id(2)] LogPosition Position,
+    [property: Id(3)] Revision Oldest,
+    [property: Id(4)] TimeSpan? Age,
+    [property: Id(5)] NodeId[] Path);
 
 /// <summary>Asks for the next page of a session. Requests are numbered from 0 and answered in the order of their numbers.</summary>
 /// <param name="Applied">How far the child has applied: lets the source report and, later, hold its log.</param>
@@ -88,6 +107,7 @@ public enum PageStatus : byte
 /// <param name="LogTime">The leader's clock as the source knows it.</param>
 /// <param name="SourceAge">How long ago the source's own View was known to be the hub's newest; zero at the hub.</param>
 /// <param name="Records">Each record with its length in front.</param>
+/// <param name="Path">As in <see cref="OpenPullAnswer"/>, where it changed since the last page; else null.</param>
 [GenerateSerializer, Immutable, Alias("qs.LogPage")]
 public sealed record LogPage(
     [property: Id(0)] PageStatus Status,
@@ -98,4 +118,5 @@ public sealed record LogPage(
     [property: Id(5)] TimeSpan SourceAge,
     [property: Id(6)] Revision From,
     [property: Id(7)] Revision To,
-    [property: Id(8)] Payload Records);
+    [property: Id(8)] Payload Records,
+    [property: Id(9)] NodeId[]? Path = null);

@@ -71,12 +71,20 @@ public enum PullProblem
 
     /// <summary>No copy of the source's state could be received or put in place.</summary>
     BootstrapFailed = 7,
+
+    /// <summary>The source has other records at this replica's position, and no other source has said yet who is right.</summary>
+    Diverged = 8,
+
+    /// <summary>The source belongs to another cluster, is this node, or pulls from it.</summary>
+    WrongSource = 9,
 }
 
 /// <summary>What happens to a <see cref="Progress"/>. Answers carry the attempt they belong to; those of earlier ones are ignored.</summary>
 public abstract record ProgressEvent
 {
-    public sealed record LinkUp : ProgressEvent;
+    /// <param name="Node">Whom the link leads to.</param>
+    /// <param name="HasOthers">True where another source could be tried in its place.</param>
+    public sealed record LinkUp(NodeId Node = default, bool HasOthers = false) : ProgressEvent;
 
     public sealed record LinkLost : ProgressEvent;
 
@@ -132,7 +140,11 @@ public abstract record ProgressEffect
     public sealed record Bootstrap(long Attempt) : ProgressEffect;
 
     /// <summary>Put the copy that was received in place. Must be answered by Installed or BootstrapFailed before the next event.</summary>
-    public sealed record Install(long Attempt) : ProgressEffect;
+    /// <param name="Quarantine">Keep what was there aside: two sources agree that it is wrong.</param>
+    public sealed record Install(long Attempt, bool Quarantine) : ProgressEffect;
+
+    /// <summary>Give up the link for one to another source. LinkLost follows, and LinkUp.</summary>
+    public sealed record LeaveSource(SourceFault Fault, string Why) : ProgressEffect;
 
     /// <summary>Let this much time pass, then say WaitOver.</summary>
     public sealed record Wait(long Attempt, TimeSpan Duration) : ProgressEffect;
@@ -155,6 +167,9 @@ public sealed record PullOptions
     /// </summary>
     public long MaxRecordsToBegin { get; init; } = 10_000;
 
+    /// <summary>Failures in a row at one source after which another is tried, where there is one. Default 3.</summary>
+    public int FailuresBeforeLeaving { get; init; } = 3;
+
     /// <summary>First wait after a failure; doubles up to <see cref="MaxBackoff"/>. Default 50 ms.</summary>
     public TimeSpan MinBackoff { get; init; } = TimeSpan.FromMilliseconds(50);
 
@@ -169,11 +184,21 @@ public sealed record PullOptions
 /// something failed. Where the source's log begins after the replica's position: Probing -> Bootstrapping -> Probing. What no retry can
 /// mend ends in Stopped. The replica's own position is all it ever resumes from.
 ///
+/// A source that fails again and again, or is the wrong one, is left for another where there is one. Where a source has other records at
+/// the same position, it is distrusted first. The replica's own state is given up, and kept aside, only when two independent sources agree
+/// against it: neither pulls from the other.
+///
 /// Invariant: pages are applied in the order of their request numbers, and only where a page starts right after the applied
 /// position. Everything else about a page is checked where it is applied, against the chains.
 /// </summary>
-public sealed class Progress(PullOptions options, Random random)
+public sealed class Progress(PullOptions options, Random random, NodeId self = default)
 {
+    /// <summary>Longest way to the hub that a source may name: far beyond any tree.</summary>
+    private const int MaxPath = 32;
+
+    // Sources that have other records at the position in _own, and what they have there.
+    private readonly Dictionary<NodeId, Contradiction> _against = [];
+
     private readonly Dictionary<long, (LogPage Page, long At)> _arrived = [];
 
     // What the store has. A replica that has nothing yet belongs to no cluster, whatever a source has promised it.
@@ -187,7 +212,13 @@ public sealed class Progress(PullOptions options, Random random)
     private long _nextRequest;
     private long _nextPage;
     private int _failures;
+    private int _failuresHere;
     private bool _linked;
+    private bool _hasOthers;
+    private bool _quarantines;
+    private NodeId _node;
+
+    private sealed record Contradiction(LogPosition Own, HistoryId History, ChainHash Chain, NodeId[] Path);
 
     public ProgressState State { get; private set; }
 
@@ -211,6 +242,9 @@ public sealed class Progress(PullOptions options, Random random)
     /// <summary>Copies of a source's state that took the place of what was there.</summary>
     public long Bootstraps { get; private set; }
 
+    /// <summary>The source, the node it pulls from, and so on up to the hub; empty where there is no session.</summary>
+    public NodeId[] Path { get; private set; } = [];
+
     /// <summary>Sets where the replica stands. Before the first event, and after its store was filled by other means.</summary>
     public void Reset(StoreProgress progress)
     {
@@ -227,8 +261,10 @@ public sealed class Progress(PullOptions options, Random random)
 
         switch (happened)
         {
-            case ProgressEvent.LinkUp:
-                _linked = true;
+            case ProgressEvent.LinkUp up:
+                (_linked, _hasOthers) = (true, up.HasOthers);
+                _failuresHere = up.Node == _node ? _failuresHere : 0;
+                _node = up.Node;
                 Probe(effects);
                 break;
             case ProgressEvent.LinkLost:
@@ -251,8 +287,7 @@ public sealed class Progress(PullOptions options, Random random)
             case ProgressEvent.Applied applied:
                 _position = applied.Position;
                 _own = (_cluster, applied.Position, applied.Chain);
-                _failures = 0;
-                (Problem, Trouble) = (PullProblem.None, null);
+                Succeed();
                 TakePages(effects);
                 break;
             case ProgressEvent.Refused refused:
@@ -263,12 +298,14 @@ public sealed class Progress(PullOptions options, Random random)
                 Stop(StopReason.StorageFailed, failed.Why);
                 break;
             case ProgressEvent.SnapshotReceived received when received.Attempt == _attempt && State == ProgressState.Bootstrapping:
-                effects.Add(new ProgressEffect.Install(_attempt));
+                effects.Add(new ProgressEffect.Install(_attempt, _quarantines));
                 break;
             case ProgressEvent.Installed installed:
                 Reset(installed.Progress);
                 Bootstraps++;
-                _failures = 0;
+                _failures = _failuresHere = 0;
+                _quarantines = false;
+                _against.Clear();
                 Probe(effects);
                 break;
             case ProgressEvent.BootstrapFailed failed when failed.Attempt == _attempt && State == ProgressState.Bootstrapping:
@@ -288,6 +325,14 @@ public sealed class Progress(PullOptions options, Random random)
         switch (answer.Status)
         {
             case OpenPullStatus.Open:
+                if (!TakePath(answer.Path, effects))
+                {
+                    break;
+                }
+
+                // It has what this replica has: whoever said otherwise is wrong.
+                _against.Clear();
+                _quarantines = false;
                 if (_own.Cluster.IsNone && answer.Source.Revision.Value > options.MaxRecordsToBegin)
                 {
                     Bootstrap(effects);
@@ -315,13 +360,16 @@ public sealed class Progress(PullOptions options, Random random)
                 Bootstrap(effects);
                 break;
             case OpenPullStatus.Diverged:
-                Stop(StopReason.Diverged, $"at revision {_position.Revision} this replica and its source have different histories");
+                OnDiverged(answer, effects);
                 break;
             case OpenPullStatus.OtherCluster:
-                Stop(StopReason.OtherCluster, $"the source belongs to cluster {answer.Cluster}, this replica to {_cluster}");
+                LeaveOrStop(StopReason.OtherCluster, $"the source belongs to cluster {answer.Cluster}, this replica to {_cluster}", effects);
                 break;
             case OpenPullStatus.Self:
-                Stop(StopReason.Self, "the upstream is this node itself; correct Quicksilver:Upstreams");
+                LeaveOrStop(StopReason.Self, "the upstream is this node itself; correct Quicksilver:Upstreams", effects);
+                break;
+            case OpenPullStatus.Cycle:
+                LeaveOrWait(PullProblem.WrongSource, "the source pulls from this node", effects);
                 break;
             case OpenPullStatus.SourceBehind:
                 Source = answer.Source;
@@ -332,6 +380,101 @@ public sealed class Progress(PullOptions options, Random random)
                 BackOff(PullProblem.SourceUnavailable, "the source is not available", effects);
                 break;
         }
+    }
+
+    /// <summary>Notes the source's way to the hub; false where this node is on it, or it is none, and the source was left.</summary>
+    private bool TakePath(NodeId[]? path, List<ProgressEffect> effects)
+    {
+        if (path is null || path.Length > MaxPath || (self != default && path.Contains(self)))
+        {
+            LeaveOrWait(PullProblem.WrongSource, path is null || path.Length > MaxPath ? "the source names no way to the hub" : "the source pulls from this node", effects);
+            return false;
+        }
+
+        Path = path;
+        return true;
+    }
+
+    /// <summary>
+    /// This source has other records at this replica's position. One of the two is wrong, and nothing is given up on the word of one.
+    /// </summary>
+    private void OnDiverged(OpenPullAnswer answer, List<ProgressEffect> effects)
+    {
+        var why = $"at revision {_own.Position.Revision} this replica and its source have different histories";
+        Source = answer.Source;
+        foreach (var stale in _against.Where(said => said.Value.Own != _own.Position).Select(said => said.Key).ToList())
+        {
+            _against.Remove(stale);
+        }
+
+        var now = new Contradiction(_own.Position, answer.Source.History, answer.Chain, answer.Path ?? []);
+        _against[_node] = now;
+        var agrees = _against.Any(said => said.Key != _node
+            && (said.Value.History, said.Value.Chain) == (now.History, now.Chain) && now.Chain != ChainHash.Empty
+            && !said.Value.Path.Contains(_node) && !now.Path.Contains(said.Key));
+        if (agrees)
+        {
+            Bootstrap(effects);
+            _quarantines = true;
+        }
+        else if (_hasOthers)
+        {
+            LeaveSource(PullProblem.Diverged, why, effects);
+        }
+        else
+        {
+            Stop(StopReason.Diverged, why);
+        }
+    }
+
+    private void LeaveOrStop(StopReason reason, string why, List<ProgressEffect> effects)
+    {
+        if (_hasOthers)
+        {
+            LeaveSource(PullProblem.WrongSource, why, effects);
+        }
+        else
+        {
+            Stop(reason, why);
+        }
+    }
+
+    private void LeaveOrWait(PullProblem problem, string why, List<ProgressEffect> effects)
+    {
+        if (_hasOthers)
+        {
+            LeaveSource(problem, why, effects);
+        }
+        else
+        {
+            BackOff(problem, why, effects);
+        }
+    }
+
+    private void LeaveSource(PullProblem problem, string why, List<ProgressEffect> effects)
+    {
+        Leave(ProgressState.Disconnected);
+        (Problem, Trouble) = (problem, why);
+        _failuresHere = 0;
+        effects.Add(new ProgressEffect.LeaveSource(FaultOf(problem), why));
+    }
+
+    private static SourceFault FaultOf(PullProblem problem) => problem switch
+    {
+        PullProblem.PageRefused => SourceFault.Refused,
+        PullProblem.SourceBehind => SourceFault.Behind,
+        PullProblem.SourceUnavailable => SourceFault.Unavailable,
+        PullProblem.BootstrapFailed => SourceFault.Unavailable,
+        PullProblem.SourceDamaged => SourceFault.Damaged,
+        PullProblem.Diverged => SourceFault.Diverged,
+        PullProblem.WrongSource => SourceFault.Wrong,
+        _ => SourceFault.Failing,
+    };
+
+    private void Succeed()
+    {
+        _failures = _failuresHere = 0;
+        (Problem, Trouble) = (PullProblem.None, null);
     }
 
     /// <summary>Takes what has arrived in its turn, up to the first page with records: the rest waits until those are applied.</summary>
@@ -349,7 +492,7 @@ public sealed class Progress(PullOptions options, Random random)
                     Bootstrap(effects);
                     return;
                 case PageStatus.SourceDamaged:
-                    BackOff(PullProblem.SourceDamaged, "the source's log is damaged", effects);
+                    LeaveOrWait(PullProblem.SourceDamaged, "the source's log is damaged", effects);
                     return;
                 default:
                     // Lost, or something that only a newer source says.
@@ -359,13 +502,20 @@ public sealed class Progress(PullOptions options, Random random)
 
             if (page.Cluster != _cluster)
             {
-                Stop(StopReason.OtherCluster, $"the source belongs to cluster {page.Cluster}, this replica to {_cluster}");
+                LeaveOrStop(StopReason.OtherCluster, $"the source belongs to cluster {page.Cluster}, this replica to {_cluster}", effects);
                 return;
             }
 
             if (page.Source.History != _position.History)
             {
-                Stop(StopReason.Diverged, $"the source changed to history {page.Source.History}, this replica is in {_position.History}");
+                // Asked again, it says what it has at this replica's position.
+                RefusedPages++;
+                BackOff(PullProblem.PageRefused, $"the source changed to history {page.Source.History}, this replica is in {_position.History}", effects);
+                return;
+            }
+
+            if (page.Path is not null && !TakePath(page.Path, effects))
+            {
                 return;
             }
 
@@ -385,8 +535,7 @@ public sealed class Progress(PullOptions options, Random random)
                 return;
             }
 
-            _failures = 0;
-            (Problem, Trouble) = (PullProblem.None, null);
+            Succeed();
             effects.Add(new ProgressEffect.Level(page, at));
         }
     }
@@ -402,6 +551,13 @@ public sealed class Progress(PullOptions options, Random random)
 
     private void BackOff(PullProblem problem, string why, List<ProgressEffect> effects)
     {
+        if (++_failuresHere >= options.FailuresBeforeLeaving && _hasOthers && _linked)
+        {
+            _failures++;
+            LeaveSource(problem, why, effects);
+            return;
+        }
+
         Leave(_linked ? ProgressState.Waiting : ProgressState.Disconnected);
         (Problem, Trouble) = (problem, why);
         var limit = Math.Min(options.MaxBackoff.TotalMilliseconds, options.MinBackoff.TotalMilliseconds * Math.Pow(2, Math.Min(_failures++, 20)));
@@ -426,5 +582,6 @@ public sealed class Progress(PullOptions options, Random random)
         _nextRequest = 0;
         _nextPage = 0;
         _arrived.Clear();
+        Path = [];
     }
 }

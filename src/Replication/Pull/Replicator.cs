@@ -30,11 +30,15 @@ public sealed partial class Replicator : IAsyncDisposable
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly CancellationTokenSource _stop = new();
-    private readonly Channel<ProgressEvent> _events = Channel.CreateUnbounded<ProgressEvent>(new() { SingleReader = true });
+    private readonly Channel<Happened> _events = Channel.CreateUnbounded<Happened>(new() { SingleReader = true });
+
+    // The link that is up, and the one that Progress knows of: it may not have heard yet.
     private UpstreamConnection? _connection;
+    private UpstreamConnection? _followed;
     private Task _loop = Task.CompletedTask;
     private Task<IncomingSnapshot?> _receiving = Task.FromResult<IncomingSnapshot?>(null);
     private ReplicationStatus _status;
+    private NodeId[] _path = [];
     private (ProgressState State, PullProblem Problem) _logged = (ProgressState.Disconnected, PullProblem.None);
     private long _appliedPages;
     private long _appliedRecords;
@@ -47,13 +51,18 @@ public sealed partial class Replicator : IAsyncDisposable
         _store = store;
         _upstream = upstream;
         _clock = clock;
-        _progress = new(options, random);
+        _progress = new(options, random, self.Node);
         _copy = new(self, store, logger);
         _applier = new(store);
         _time = time;
         _logger = logger;
         _status = new(ProgressState.Disconnected, StopReason.None, PullProblem.None, null, null, null, 0, 0, 0, 0, 0);
     }
+
+    private readonly record struct Happened(ProgressEvent Event, UpstreamConnection? Connection = null);
+
+    /// <summary>The node that is pulled from, the one that it pulls from, and so on up to the hub; empty where nobody is.</summary>
+    public NodeId[] Path => Volatile.Read(ref _path);
 
     public ReplicationStatus Status => Volatile.Read(ref _status);
 
@@ -76,7 +85,8 @@ public sealed partial class Replicator : IAsyncDisposable
             while (true)
             {
                 var happened = await _events.Reader.ReadAsync(_stop.Token).ConfigureAwait(false);
-                for (ProgressEvent? next = happened; next is not null;)
+                _followed = happened.Connection ?? _followed;
+                for (ProgressEvent? next = happened.Event; next is not null;)
                 {
                     effects.Clear();
                     _progress.Step(next, effects);
@@ -132,7 +142,15 @@ public sealed partial class Replicator : IAsyncDisposable
                 _receiving = ReceiveAsync(bootstrap.Attempt, _receiving);
                 return null;
             case ProgressEffect.Install install:
-                return Install(install.Attempt);
+                return Install(install);
+            case ProgressEffect.LeaveSource leave:
+                LogLeaves(_followed?.Gateway ?? "", leave.Why);
+                if (_followed is { } left)
+                {
+                    _upstream.Leave(left, leave.Fault, leave.Why);
+                }
+
+                return null;
             default:
                 throw new InvalidOperationException($"Unknown effect {effect}.");
         }
@@ -175,29 +193,34 @@ public sealed partial class Replicator : IAsyncDisposable
 
             using var linked = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token, connection.Lost);
             var snapshot = await _copy.ReceiveAsync(connection.Snapshots, connection.Node, isOfUse: null, linked.Token).ConfigureAwait(false);
-            _events.Writer.TryWrite(new ProgressEvent.SnapshotReceived(attempt));
+            _events.Writer.TryWrite(new(new ProgressEvent.SnapshotReceived(attempt)));
             return snapshot;
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
             // Whatever it was: what was received stays, and the next try goes on.
-            _events.Writer.TryWrite(new ProgressEvent.BootstrapFailed(attempt, e.Message));
+            _events.Writer.TryWrite(new(new ProgressEvent.BootstrapFailed(attempt, e.Message)));
             return null;
         }
     }
 
-    private ProgressEvent Install(long attempt)
+    private ProgressEvent Install(ProgressEffect.Install install)
     {
         // Whole, because Progress was told so.
         using var snapshot = _receiving.Result!;
         _receiving = Task.FromResult<IncomingSnapshot?>(null);
         try
         {
-            _store.Install(snapshot);
+            _store.Install(snapshot, install.Quarantine ? _time.GetUtcNow() : null);
 
             // What it knew of the keyspaces was of another state.
             _applier = new(_store);
             LogInstalled(snapshot.Header!.Source, _store.Progress.Position.Revision.Value);
+            if (install.Quarantine)
+            {
+                LogQuarantined();
+            }
+
             return new ProgressEvent.Installed(_store.Progress);
         }
         catch (Exception e) when (e is StorageException or ArgumentException)
@@ -205,7 +228,7 @@ public sealed partial class Replicator : IAsyncDisposable
             // The old state is there, as it was. What was received is no use.
             LogInstallFailed(e);
             DiscardSnapshot();
-            return new ProgressEvent.BootstrapFailed(attempt, e.Message);
+            return new ProgressEvent.BootstrapFailed(install.Attempt, e.Message);
         }
     }
 
@@ -227,7 +250,7 @@ public sealed partial class Replicator : IAsyncDisposable
         var connection = Volatile.Read(ref _connection);
         if (connection is null)
         {
-            _events.Writer.TryWrite(new ProgressEvent.CallFailed(attempt, "the link is down"));
+            _events.Writer.TryWrite(new(new ProgressEvent.CallFailed(attempt, "the link is down")));
             return;
         }
 
@@ -242,22 +265,23 @@ public sealed partial class Replicator : IAsyncDisposable
                     break;
                 case ProgressEvent.PageArrived { Page.Status: PageStatus.Ok } arrived:
                     _clock.Hear(arrived.Page.LogTime, arrived.Page.Source.Revision, arrived.At);
+                    _upstream.Heard(connection, arrived.Page.SourceAge == TimeSpan.MaxValue ? null : arrived.Page.SourceAge, arrived.Page.Source.Revision);
                     break;
             }
 
-            _events.Writer.TryWrite(answered);
+            _events.Writer.TryWrite(new(answered));
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
             // Whatever it was: nothing is lost by asking again.
-            _events.Writer.TryWrite(new ProgressEvent.CallFailed(attempt, e.Message));
+            _events.Writer.TryWrite(new(new ProgressEvent.CallFailed(attempt, e.Message)));
         }
     }
 
     private async Task WaitAsync(ProgressEffect.Wait wait)
     {
         await Task.Delay(wait.Duration, _time, _stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        _events.Writer.TryWrite(new ProgressEvent.WaitOver(wait.Attempt));
+        _events.Writer.TryWrite(new(new ProgressEvent.WaitOver(wait.Attempt)));
     }
 
     private async Task FollowLinksAsync()
@@ -268,13 +292,13 @@ public sealed partial class Replicator : IAsyncDisposable
             {
                 var connection = await _upstream.ConnectAsync(_stop.Token).ConfigureAwait(false);
                 Volatile.Write(ref _connection, connection);
-                _events.Writer.TryWrite(new ProgressEvent.LinkUp());
+                _events.Writer.TryWrite(new(new ProgressEvent.LinkUp(connection.Node, _upstream.HasOthers), connection));
 
                 var lost = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
                 using var registration = connection.Lost.Register(() => lost.TrySetResult());
                 await lost.Task.WaitAsync(_stop.Token).ConfigureAwait(false);
                 Volatile.Write(ref _connection, null);
-                _events.Writer.TryWrite(new ProgressEvent.LinkLost());
+                _events.Writer.TryWrite(new(new ProgressEvent.LinkLost()));
             }
         }
         catch (OperationCanceledException) when (_stop.IsCancellationRequested)
@@ -285,6 +309,7 @@ public sealed partial class Replicator : IAsyncDisposable
 
     private void Publish()
     {
+        Volatile.Write(ref _path, _progress.Path);
         var connection = Volatile.Read(ref _connection);
         Volatile.Write(ref _status, new(
             _progress.State, _progress.StopReason, _progress.Problem, _progress.Trouble, connection?.Gateway, _progress.Source,
@@ -356,6 +381,12 @@ public sealed partial class Replicator : IAsyncDisposable
 
     [LoggerMessage(11, LogLevel.Error, "A copy of a source's state could not be put in place.")]
     private partial void LogInstallFailed(Exception e);
+
+    [LoggerMessage(13, LogLevel.Warning, "Replication leaves {Source} for another source: {Why}.")]
+    private partial void LogLeaves(string source, string why);
+
+    [LoggerMessage(14, LogLevel.Error, "Two sources agreed that this node's state was wrong. What was there is kept in the directory 'quarantined-...' of its data directory; find out why, then delete it.")]
+    private partial void LogQuarantined();
 
     [LoggerMessage(12, LogLevel.Warning, "What was received of a copy could not be deleted: {Why}")]
     private partial void LogNotDiscarded(string why);

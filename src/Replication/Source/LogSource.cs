@@ -26,13 +26,18 @@ public sealed record PullChild(NodeId Node, RegionName Region, string Gateway, R
 /// Serves this node's change log to children. Every record is checked against the chain before it leaves; a damaged one ends
 /// in <see cref="PageStatus.SourceDamaged"/> and is never sent.
 /// </summary>
-public sealed class LogSource(NodeId self, NodeStore store, ILogClock clock, LogSourceOptions options, TimeProvider time) : ILogSource, IDisposable
+/// <param name="upstream">The node that this one pulls from, that one's, and so on up to the hub; empty where it pulls from nobody.</param>
+public sealed class LogSource(
+    NodeId self, NodeStore store, ILogClock clock, LogSourceOptions options, TimeProvider time, Func<NodeId[]>? upstream = null) : ILogSource, IDisposable
 {
     private readonly CancellationTokenSource _stop = new();
     private const int MaxGatewayLength = 512;
 
     private readonly Lock _gate = new();
     private readonly Dictionary<NodeId, PullSession> _sessions = [];
+
+    // The path as it was last put together, and of what: children are told by reference whether it changed.
+    private (NodeId[] Upstream, NodeId[] Path) _path = ([], [self]);
 
     // A source that restarts must not give out the numbers of its last life: a late request would take another child's turn.
     private long _lastSession = time.GetUtcNow().UtcTicks;
@@ -50,6 +55,31 @@ public sealed class LogSource(NodeId self, NodeStore store, ILogClock clock, Log
         }
     }
 
+    /// <summary>This node, the one it pulls from, and so on.</summary>
+    private NodeId[] Path
+    {
+        get
+        {
+            var above = upstream?.Invoke() ?? [];
+            lock (_gate)
+            {
+                if (!_path.Upstream.AsSpan().SequenceEqual(above))
+                {
+                    _path = (above, [self, .. above]);
+                }
+
+                return _path.Path;
+            }
+        }
+    }
+
+    /// <summary>How this source is.</summary>
+    public SourceDescription Describe()
+    {
+        var progress = store.Progress;
+        return new(self, progress.Cluster, progress.Position, progress.Oldest, clock.Age, Path);
+    }
+
     /// <inheritdoc/>
     public ValueTask<OpenPullAnswer> OpenAsync(OpenPullRequest request, CancellationToken cancellation)
     {
@@ -57,10 +87,11 @@ public sealed class LogSource(NodeId self, NodeStore store, ILogClock clock, Log
         var progress = view.Progress;
         if (!NodeId.TryParse(request.Child.Value, out _) || !RegionName.TryParse(request.Region.Value, out _) || request.Gateway is not { Length: <= MaxGatewayLength })
         {
-            return new(new OpenPullAnswer(OpenPullStatus.Unavailable, 0, progress.Cluster, progress.Position, progress.Oldest, clock.Now));
+            return new(new OpenPullAnswer(OpenPullStatus.Unavailable, 0, progress.Cluster, progress.Position, progress.Oldest, clock.Now, [self], default));
         }
 
-        var (status, chain) = Judge(view, request);
+        var path = Path;
+        var (status, chain) = Judge(view, request, path);
         long session = 0;
         if (status == OpenPullStatus.Open)
         {
@@ -75,20 +106,25 @@ public sealed class LogSource(NodeId self, NodeStore store, ILogClock clock, Log
                 {
                     session = ++_lastSession;
                     var child = new PullChild(request.Child, request.Region, request.Gateway, request.Position.Revision);
-                    _sessions[request.Child] = new(session, child, request.Position.Revision.Next, chain, time.GetTimestamp());
+                    _sessions[request.Child] = new(session, child, request.Position.Revision.Next, chain, path, time.GetTimestamp());
                 }
             }
         }
 
-        return new(new OpenPullAnswer(status, session, progress.Cluster, progress.Position, progress.Oldest, clock.Now));
+        return new(new OpenPullAnswer(status, session, progress.Cluster, progress.Position, progress.Oldest, clock.Now, path, chain));
     }
 
-    private (OpenPullStatus Status, ChainHash Chain) Judge(View view, OpenPullRequest request)
+    private (OpenPullStatus Status, ChainHash Chain) Judge(View view, OpenPullRequest request, NodeId[] path)
     {
         var progress = view.Progress;
         if (request.Child == self)
         {
             return (OpenPullStatus.Self, default);
+        }
+
+        if (path.Contains(request.Child))
+        {
+            return (OpenPullStatus.Cycle, default);
         }
 
         if (progress.Cluster.IsNone)
@@ -110,7 +146,7 @@ public sealed class LogSource(NodeId self, NodeStore store, ILogClock clock, Log
 
         if (request.Position.History != progress.Position.History || request.Position.Log != progress.Position.Log)
         {
-            return (OpenPullStatus.Diverged, default);
+            return (OpenPullStatus.Diverged, request.Position.Revision <= progress.Position.Revision ? view.FindChain(request.Position.Revision) ?? default : default);
         }
 
         if (request.Position.Revision > progress.Position.Revision)
@@ -123,7 +159,7 @@ public sealed class LogSource(NodeId self, NodeStore store, ILogClock clock, Log
             return (OpenPullStatus.TooOld, default);
         }
 
-        return chain == request.Chain ? (OpenPullStatus.Open, chain) : (OpenPullStatus.Diverged, default);
+        return (chain == request.Chain ? OpenPullStatus.Open : OpenPullStatus.Diverged, chain);
     }
 
     /// <inheritdoc/>
@@ -149,7 +185,7 @@ public sealed class LogSource(NodeId self, NodeStore store, ILogClock clock, Log
             // Off the caller's scheduler: the page comes from disk.
             var page = await Task.Run(() => ReadPage(session, Math.Clamp(request.MaxBytes, 1, options.MaxPageBytes)), cancellation).ConfigureAwait(false);
             answered = page.Status == PageStatus.Ok;
-            return page;
+            return page with { Path = session.TellPath(Path) };
         }
         finally
         {

@@ -7,13 +7,14 @@ namespace Quicksilver.Replication;
 /// The cursor of one child at its source. Requests are numbered and take their turns in that order, whatever order they arrive
 /// in. Invariant: the answers 0 to n-1 together are exactly the records from the first cursor to the current one.
 /// </summary>
-internal sealed class PullSession(long id, PullChild child, Revision cursor, ChainHash chain, long now)
+internal sealed class PullSession(long id, PullChild child, Revision cursor, ChainHash chain, NodeId[] path, long now)
 {
     /// <summary>How far ahead of its turn a request may be.</summary>
     private const int MaxAhead = 64;
 
     private readonly Lock _gate = new();
     private readonly Dictionary<long, TaskCompletionSource> _early = [];
+    private NodeId[] _toldPath = path;
     private long _turn;
     private bool _busy;
     private bool _broken;
@@ -68,6 +69,14 @@ internal sealed class PullSession(long id, PullChild child, Revision cursor, Cha
             Break();
             return false;
         }
+    }
+
+    /// <summary>The path where the child does not know it yet, else null. For the one whose turn it is.</summary>
+    public NodeId[]? TellPath(NodeId[] path)
+    {
+        var changed = ReferenceEquals(_toldPath, path) ? null : path;
+        _toldPath = path;
+        return changed;
     }
 
     public void Touch(Revision applied, long now)

@@ -53,7 +53,9 @@ public sealed partial class NodeStore
     /// no Raft entry then; see <see cref="RaftLogStore.Install"/> for a member. For the thread that applies, between two batches; whoever
     /// stages batches makes a new <see cref="ApplyBatch"/>. Throws <see cref="StorageException"/>; the old database is there then, as it was.
     /// </summary>
-    public void Install(IncomingSnapshot snapshot) => Install(snapshot, floor: null, beforeSwitch: null);
+    /// <param name="quarantine">When: what was there is wrong, and is kept in a directory <c>quarantined-TIME</c>. Null: it is deleted.</param>
+    public void Install(IncomingSnapshot snapshot, DateTimeOffset? quarantine = null) =>
+        Install(snapshot, floor: null, beforeSwitch: quarantine is { } now ? () => _directory.MarkQuarantined(now) : null);
 
     /// <param name="floor">The Raft log begins behind this entry, and the votes stay; null for a store without either.</param>
     /// <param name="beforeSwitch">Called when the new database is whole, before it is the node's.</param>
@@ -116,10 +118,10 @@ public sealed partial class NodeStore
         }
 
         var old = previous.Path;
-        previous.OnClosed(() => DeleteQuietly(old));
+        previous.OnClosed(() => Quietly(() => _directory.Release(old)));
         previous.ReleaseReference();
         snapshot.Dispose();
-        DeleteQuietly(_directory.SnapshotPath);
+        Quietly(() => Directory.Delete(_directory.SnapshotPath, recursive: true));
     }
 
     private void WriteMeta(Database next, StoreProgress progress, RaftFloor? floor)
@@ -160,11 +162,11 @@ public sealed partial class NodeStore
         }
     }
 
-    private static void DeleteQuietly(string path)
+    private static void Quietly(Action act)
     {
         try
         {
-            Directory.Delete(path, recursive: true);
+            act();
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
