@@ -34,6 +34,7 @@ public static class QsCommand
         root.Subcommands.Add(ImportCommand.Build(Add));
         root.Subcommands.Add(ExportCommand.Build(Add));
         root.Subcommands.Add(StatusCommand.Build(Add));
+        root.Subcommands.Add(LagCommand.Build(Add));
         root.Subcommands.Add(VerifyCommand.Build(Add));
         root.Subcommands.Add(HubCommands.Build(Add));
 

@@ -10,7 +10,7 @@ public sealed class DiagnosisTests
 
     private static NodeStatus Hub(int i, RaftRole role = RaftRole.Follower) => new(
         NodeId.Parse($"hub-{i}"), NodeRole.Hub, RegionName.Parse("hub"), $"127.0.0.1:{i}", new(1, 1), new(LogId.Main, new(1, 1), new(5)), default, role, new(1), 0,
-        TimeSpan.Zero, role == RaftRole.Leader ? "leading" : "following", [], [], 0, "0.1.0", TimeSpan.FromHours(1), 100L << 30, 0, 0, s_members);
+        TimeSpan.Zero, role == RaftRole.Leader ? "leading" : "following", [], [], 0, "0.1.0", TimeSpan.FromHours(1), 100L << 30, 0, 0, s_members, [], new(1));
 
     private static NodeStatus Replica(string name) => Hub(0) with
     {

@@ -19,7 +19,7 @@ public sealed class ProcessCluster : IAsyncDisposable
 
     private readonly Func<string, IEnumerable<string>>? _under;
 
-    private ProcessCluster(int hubs, string[] regions, MemberNetwork? network, Func<string, IEnumerable<string>>? under)
+    private ProcessCluster(int hubs, string[] regions, int replicasPerRegion, MemberNetwork? network, Func<string, IEnumerable<string>>? under)
     {
         _network = network;
         _under = under;
@@ -28,8 +28,9 @@ public sealed class ProcessCluster : IAsyncDisposable
             {
                 Hubs = hubs,
                 Regions = regions,
+                ReplicasPerRegion = replicasPerRegion,
                 Data = _directory.Sub("cluster"),
-                BasePort = Ports.FreeRange(4 * (hubs + regions.Length)),
+                BasePort = Ports.FreeRange(4 * (hubs + (regions.Length * replicasPerRegion))),
                 Addresses = network is null ? [] : [.. Enumerable.Range(0, hubs).Select(network.AddressOf)],
             },
             TimeProvider.System);
@@ -44,9 +45,9 @@ public sealed class ProcessCluster : IAsyncDisposable
     /// <param name="prepare">What is done before the nodes are started; null for nothing.</param>
     public static async Task<ProcessCluster> StartAsync(
         CancellationToken stop, int hubs = 3, string[]? regions = null, MemberNetwork? network = null, Func<string, IEnumerable<string>>? under = null,
-        Func<LocalCluster, Task>? prepare = null)
+        Func<LocalCluster, Task>? prepare = null, int replicasPerRegion = 1)
     {
-        var cluster = new ProcessCluster(hubs, regions ?? ["eu", "us"], network, under);
+        var cluster = new ProcessCluster(hubs, regions ?? ["eu", "us"], replicasPerRegion, network, under);
         await (prepare?.Invoke(cluster.Nodes) ?? Task.CompletedTask);
         foreach (var node in cluster.Nodes.Layout.Nodes)
         {

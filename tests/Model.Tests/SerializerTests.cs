@@ -27,7 +27,7 @@ public sealed class SerializerTests : IDisposable
     private static readonly ChildStatus Child = new(Node, Region, "eu:5022", new(44));
     private static readonly NodeStatus Status = new(
         Node, NodeRole.Replica, Region, "eu:5022", Cluster, Position, Chain, RaftRole.Candidate, new(5), 17, TimeSpan.FromTicks(123), "pulling",
-        ["a:1", "b:2"], [Child, Child with { Gateway = "x" }], 3, "0.1.0", TimeSpan.FromHours(2), 12_345, 6, 7, ["hub-0", "hub-1"]);
+        ["a:1", "b:2"], [Child, Child with { Gateway = "x" }], 3, "0.1.0", TimeSpan.FromHours(2), 12_345, 6, 7, ["hub-0", "hub-1"], [Node], new(8));
 
     /// <summary>Samples by type. Each field is set in at least one sample of its type.</summary>
     private static readonly object[] Samples =

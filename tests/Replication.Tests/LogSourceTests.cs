@@ -293,13 +293,13 @@ public sealed class LogSourceTests : IDisposable
     {
         using var source = Source(_hub.Store, new() { MaxChildren = 2 });
         Assert.Equal(OpenPullStatus.Open, (await source.OpenAsync(Empty("a"), Stop)).Status);
-        _time.Advance(TimeSpan.FromSeconds(20));
+        _time.Advance(TimeSpan.FromSeconds(10));
         Assert.Equal(OpenPullStatus.Open, (await source.OpenAsync(Empty("b"), Stop)).Status);
         Assert.Equal(OpenPullStatus.Unavailable, (await source.OpenAsync(Empty("c"), Stop)).Status);
         Assert.Equal(OpenPullStatus.Open, (await source.OpenAsync(Empty("a"), Stop)).Status);
-        _time.Advance(TimeSpan.FromSeconds(20));
+        _time.Advance(TimeSpan.FromSeconds(10));
         Assert.Equal(OpenPullStatus.Unavailable, (await source.OpenAsync(Empty("c"), Stop)).Status);
-        _time.Advance(TimeSpan.FromSeconds(11));
+        _time.Advance(TimeSpan.FromSeconds(6));
         Assert.Equal(OpenPullStatus.Open, (await source.OpenAsync(Empty("c"), Stop)).Status);
         Assert.Equal(["c"], source.Children.Select(child => child.Node.Value));
     }

@@ -246,16 +246,16 @@ public sealed class ReplicatorTests : IDisposable
             Assert.InRange(life, 0, 60);
             using var replica = new ReplicaStore(_directory.Sub("replica"), snapshotFileBytes: 1_000);
             using var upstream = new Upstream(_source, counted);
-            await using var replicator = Start(replica, upstream, seed: life + 1);
+            await using var _ = Start(replica, upstream, seed: life + 1);
             var until = Volatile.Read(ref calls) + random.Next(2, 30);
-            await Eventually.TrueAsync(() => Volatile.Read(ref calls) >= until || replicator.Status.Bootstraps > 0, "some blocks", Stop);
+            await Eventually.TrueAsync(() => Volatile.Read(ref calls) >= until || replica.Store.Progress.FullCopies > 0, "some blocks", Stop);
             if (life % 2 == 0)
             {
                 upstream.Lose();
-                await Eventually.TrueAsync(() => Volatile.Read(ref calls) >= until + 2 || replicator.Status.Bootstraps > 0, "more blocks", Stop);
+                await Eventually.TrueAsync(() => Volatile.Read(ref calls) >= until + 2 || replica.Store.Progress.FullCopies > 0, "more blocks", Stop);
             }
 
-            if (replicator.Status.Bootstraps > 0)
+            if (replica.Store.Progress.FullCopies > 0)
             {
                 await Level(replica);
                 Assert.Equal(_hub.Hashes(), replica.Hashes());

@@ -11,7 +11,7 @@ public sealed class SourceChoiceTests
 {
     private static readonly NodeId Self = NodeId.Parse("eu-0");
     private static readonly ClusterUuid Cluster = new(1, 2);
-    private static readonly SourceOptions Options = new() { Jitter = 0 };
+    private static readonly SourceOptions Options = new() { Jitter = 0, FirstReturnAfter = TimeSpan.FromSeconds(30) };
 
     private readonly SourceChoice _choice = new(Options, new Random(1));
 
@@ -73,13 +73,28 @@ public sealed class SourceChoiceTests
         Assert.Null(_choice.NextLook(At(59)));
         _choice.OnHeard(At(0.1), new(200), At(60));
         Assert.Equal("a", _choice.NextLook(At(60)));
-        Assert.False(Look("a", Seen("hub-0", 150, 20), 61));
-        Assert.False(Look("a", Seen("hub-0", 300, 31), 61));
+        Assert.False(Look("a", Seen("hub-0", 300, 6), 61));
         Assert.False(Look("a", Seen("hub-0", 300, null), 61));
-        Assert.True(Look("a", Seen("hub-0", 200, 0), 61));
+        Assert.True(Look("a", Seen("hub-0", 199, 0.1), 61));
         _choice.OnUp("a", At(62));
         _choice.OnHeard(At(0.1), new(200), At(1_000));
         Assert.Null(_choice.NextLook(At(1_000)));
+    }
+
+    [Fact]
+    public void The_first_source_of_a_process_is_left_sooner_for_a_better_one_that_appears()
+    {
+        var choice = new SourceChoice(new() { Jitter = 0 }, new Random(1));
+        choice.SetCandidates(["b"]);
+        choice.OnUp("b", At(0));
+        choice.OnHeard(At(0), new(1), At(3));
+        choice.SetCandidates(["a", "b"]);
+        Assert.Equal("a", choice.NextLook(At(3)));
+        choice.OnUp("a", At(4));
+        choice.OnUp("b", At(5));
+        choice.OnHeard(At(0), new(1), At(34));
+        Assert.Null(choice.NextLook(At(34)));
+        Assert.Equal("a", choice.NextLook(At(35)));
     }
 
     [Fact]
@@ -180,7 +195,7 @@ public sealed class SourceChoiceTests
             string[] names = ["a", "b", "c"];
             choice.SetCandidates(names);
             var now = TimeSpan.Zero;
-            var (revision, age) = (0L, (TimeSpan?)null);
+            var revision = 0L;
             foreach (var (what, who, number, seconds, pause) in steps)
             {
                 now += At(pause);
@@ -188,7 +203,7 @@ public sealed class SourceChoiceTests
                 {
                     case 0:
                         choice.OnUp(names[who], now);
-                        (revision, age) = (0, null);
+                        revision = 0;
                         break;
                     case 1:
                         choice.OnLost();
@@ -197,8 +212,8 @@ public sealed class SourceChoiceTests
                         choice.OnLeft(names[who], (SourceFault)(1 + (number % 8)), now);
                         break;
                     case 3:
-                        (revision, age) = (number, At(seconds));
-                        choice.OnHeard(age, new(number), now);
+                        revision = number;
+                        choice.OnHeard(At(seconds), new(number), now);
                         break;
                     default:
                         var look = choice.NextLook(now);
@@ -206,8 +221,7 @@ public sealed class SourceChoiceTests
                         if (look is not null && choice.OnDescribed(look, Seen("us-0", number, seconds), Self, Cluster, now))
                         {
                             var preferred = Array.IndexOf(names, look) < Array.IndexOf(names, choice.Current);
-                            Assert.True(number > revision || At(seconds) <= At(30), "the other is further or fresh");
-                            Assert.True(preferred ? number >= revision || At(seconds) <= At(30) : number >= revision, "it is not behind");
+                            Assert.True(number >= revision || (preferred && seconds <= 5), "it is not behind, or better and fresh");
                         }
 
                         break;

@@ -9,6 +9,7 @@ public sealed record ClusterOptions
     /// <summary>Hub nodes, 1 or 3.</summary>
     public int Hubs { get; init; } = 3;
 
+    /// <summary>Names of regions that pull from the hub, or <c>ap:eu</c> for one that pulls from another region.</summary>
     public IReadOnlyList<string> Regions { get; init; } = ["eu", "us"];
 
     public int ReplicasPerRegion { get; init; } = 1;
@@ -28,8 +29,9 @@ public sealed record ClusterOptions
 /// <param name="Gateway">Orleans gateway, <c>127.0.0.1:PORT</c>.</param>
 /// <param name="Http">Health and metrics, <c>127.0.0.1:PORT</c>.</param>
 /// <param name="Raft">Raft endpoint of a hub node, <c>127.0.0.1:PORT</c>; null for replicas.</param>
+/// <param name="Upstream">The region that it pulls from; null for hub nodes.</param>
 /// <param name="Log">File with what the node wrote to standard error and output.</param>
-public sealed record ClusterNode(string Node, string Role, string Region, int Pid, string Gateway, string Http, string? Raft, string Log);
+public sealed record ClusterNode(string Node, string Role, string Region, int Pid, string Gateway, string Http, string? Raft, string? Upstream, string Log);
 
 /// <summary>
 /// Where everything of a local cluster is: nodes with their ports and files. Written to <c>cluster.json</c>, so that a later
@@ -60,8 +62,15 @@ public sealed record ClusterLayout(IReadOnlyList<ClusterNode> Nodes)
             throw new ArgumentException($"--replicas-per-region is {options.ReplicasPerRegion}; it must be at least 1.");
         }
 
-        var names = Enumerable.Range(0, options.Hubs).Select(i => (Node: $"hub-{i}", Role: "hub", Region: "hub"))
-            .Concat(options.Regions.SelectMany(region => Enumerable.Range(0, options.ReplicasPerRegion).Select(i => (Node: $"{region}-{i}", Role: "replica", Region: region))))
+        var regions = options.Regions.Select(region => region.Split(':', 2) is [var name, var upstream] ? (Name: name, Upstream: upstream) : (Name: region, Upstream: "hub")).ToList();
+        if (regions.Find(region => region.Upstream != "hub" && !regions.Exists(other => other.Name == region.Upstream)) is { Upstream: { } unknown, Name: var of })
+        {
+            throw new ArgumentException($"--regions has '{of}:{unknown}'; there is no region '{unknown}' to pull from.");
+        }
+
+        var names = Enumerable.Range(0, options.Hubs).Select(i => (Node: $"hub-{i}", Role: "hub", Region: "hub", Upstream: (string?)null))
+            .Concat(regions.SelectMany(region => Enumerable.Range(0, options.ReplicasPerRegion)
+                .Select(i => (Node: $"{region.Name}-{i}", Role: "replica", Region: region.Name, Upstream: (string?)region.Upstream))))
             .ToList();
         if (options.BasePort < 1_024 || options.BasePort + (PortsPerNode * names.Count) > 65_535)
         {
@@ -69,7 +78,7 @@ public sealed record ClusterLayout(IReadOnlyList<ClusterNode> Nodes)
         }
 
         return new([.. names.Select((name, i) => new ClusterNode(
-            name.Node, name.Role, name.Region, 0, At(options, i, 0), At(options, i, 1), name.Role == "hub" ? At(options, i, 2) : null,
+            name.Node, name.Role, name.Region, 0, At(options, i, 0), At(options, i, 1), name.Role == "hub" ? At(options, i, 2) : null, name.Upstream,
             Path.GetFullPath(Path.Combine(options.Data, "logs", $"{name.Node}.log"))))]);
     }
 

@@ -82,7 +82,7 @@ public sealed class LocalCluster
         }
         else
         {
-            settings["Upstreams"] = hubs.Select(hub => hub.Gateway).ToArray();
+            settings["Upstreams"] = Layout.Nodes.Where(other => other.Region == node.Upstream).Select(other => other.Gateway).ToArray();
         }
 
         Directory.CreateDirectory(Path.GetDirectoryName(ConfigurationOf(node.Node))!);

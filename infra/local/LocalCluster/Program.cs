@@ -3,7 +3,7 @@ using Quicksilver.Local;
 
 var data = new Option<string>("--data") { Description = "Directory of the cluster.", DefaultValueFactory = _ => ".quicksilver-local" };
 var hubs = new Option<int>("--hubs") { Description = "Hub nodes, 1 or 3.", DefaultValueFactory = _ => 3 };
-var regions = new Option<string>("--regions") { Description = "Regions, with commas.", DefaultValueFactory = _ => "eu,us" };
+var regions = new Option<string>("--regions") { Description = "Regions, with commas; ap:eu is a region ap that pulls from eu.", DefaultValueFactory = _ => "eu,us" };
 var replicas = new Option<int>("--replicas-per-region") { Description = "Replicas of each region.", DefaultValueFactory = _ => 1 };
 var basePort = new Option<int>("--base-port") { Description = "First of the ports used, four per node.", DefaultValueFactory = _ => 33_000 };
 var name = new Argument<string>("node") { Description = "Name of the node, for example hub-0." };

@@ -71,6 +71,18 @@ internal static class StatusCommand
         }
 
         json.WriteString("state", node.State);
+        if (node.Role == NodeRole.Replica)
+        {
+            json.WriteStartArray("path");
+            foreach (var source in node.Path)
+            {
+                json.WriteStringValue(source.Value);
+            }
+
+            json.WriteEndArray();
+        }
+
+        json.WriteNumber("oldestRevision", node.Oldest.Value);
         json.WriteString("gateway", node.Gateway);
         json.WriteString("cluster", node.Cluster.ToString());
         json.WriteString("history", node.Position.History.ToString());
@@ -103,13 +115,14 @@ internal static class StatusCommand
 
     private static void WriteTable(IReadOnlyList<NodeStatus> nodes)
     {
-        var table = new Table().Border(TableBorder.Simple).AddColumns("node", "role", "region", "raft", "revision", "behind", "lag", "up", "disk free", "state");
+        var table = new Table().Border(TableBorder.Simple).AddColumns("node", "role", "region", "raft", "revision", "source", "behind", "lag", "up", "disk free", "state");
         foreach (var node in nodes)
         {
             table.AddRow(
                 node.Node.Value, Name(node.Role), node.Region.Value,
                 node.Role == NodeRole.Hub ? $"{Name(node.RaftRole)} (term {node.Term})" : "",
                 node.Position.Revision.ToString(),
+                node.Path is [var source, ..] ? source.Value : "",
                 node.LagRevisions?.ToString(CultureInfo.InvariantCulture) ?? "?",
                 node.Lag is { } lag ? $"{lag.TotalSeconds.ToString("0.0", CultureInfo.InvariantCulture)} s" : "?",
                 Duration(node.Uptime),

@@ -53,6 +53,8 @@ public sealed record ChildStatus(
 /// <param name="QueuedCommands">Hub: commands that wait for their Raft entry.</param>
 /// <param name="WaitingReads">Reads that wait for a revision.</param>
 /// <param name="Members">Hub: names of the voting members, as this node knows them; empty for replicas.</param>
+/// <param name="Path">The node that it pulls from, the one that that pulls from, and so on up to the hub; empty for the hub and where there is no session.</param>
+/// <param name="Oldest">First revision that is still in its change log.</param>
 [GenerateSerializer, Immutable, Alias("qs.NodeStatus")]
 public sealed record NodeStatus(
     [property: Id(0)] NodeId Node,
@@ -75,7 +77,9 @@ public sealed record NodeStatus(
     [property: Id(17)] long? FreeBytes,
     [property: Id(18)] int QueuedCommands,
     [property: Id(19)] int WaitingReads,
-    [property: Id(20)] string[] Members);
+    [property: Id(20)] string[] Members,
+    [property: Id(21)] NodeId[] Path,
+    [property: Id(22)] Revision Oldest);
 
 /// <param name="Nodes">Every node of this Orleans cluster that answered.</param>
 /// <param name="Silent">Names of nodes that are members and did not answer.</param>

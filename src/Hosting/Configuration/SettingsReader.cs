@@ -24,7 +24,7 @@ public static class SettingsReader
     {
         "Role", "NodeId", "Region", "DataDirectory", "Address", "AllowInsecure", "Ports:Gateway", "Ports:Silo", "Ports:Http",
         "Hub:Members", "Hub:RaftLog", "Upstreams", "Membership:Directory", "Limits:BlockCacheBytes", "Limits:MaxQueuedCommands", "Limits:MaxWaiters",
-        "Replication:Relays", "Replication:StaleSourceAfter", "Replication:MaxLag",
+        "Replication:Relays", "Replication:StaleSourceAfter", "Replication:ReturnAfter", "Replication:MaxLag",
         "Retention:MaxAge", "Retention:MaxBytes", "Retention:MaxHoldBytes", "Retention:Period",
     };
 
@@ -146,7 +146,11 @@ public static class SettingsReader
             Upstreams = role == NodeRole.Replica ? Upstreams(section) : NotAllowed<string>(section, "Upstreams", "the hub pulls from nobody. Remove it."),
             MembershipDirectory = section["Membership:Directory"],
             Relays = (int)Number(section, "Replication:Relays", 1, 1, 64),
-            Sources = new() { StaleAfter = Duration(section, "Replication:StaleSourceAfter", TimeSpan.FromSeconds(30), TimeSpan.FromSeconds(1), TimeSpan.FromDays(1)) },
+            Sources = new()
+            {
+                StaleAfter = Duration(section, "Replication:StaleSourceAfter", TimeSpan.FromSeconds(30), TimeSpan.FromSeconds(1), TimeSpan.FromDays(1)),
+                ReturnAfter = Duration(section, "Replication:ReturnAfter", TimeSpan.FromSeconds(30), TimeSpan.FromSeconds(1), TimeSpan.FromDays(1)),
+            },
             MaxLag = Duration(section, "Replication:MaxLag", TimeSpan.FromSeconds(30), TimeSpan.FromSeconds(1), TimeSpan.FromDays(365)),
             Retention = new()
             {

@@ -11,6 +11,12 @@ public sealed record SourceOptions
     /// <summary>How long another source is pulled from before a better one is looked at, and between two looks at it. Default 30 s.</summary>
     public TimeSpan ReturnAfter { get; init; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>As <see cref="ReturnAfter"/>, for the first source of a process: nodes that start together see each other late. Default 3 s.</summary>
+    public TimeSpan FirstReturnAfter { get; init; } = TimeSpan.FromSeconds(3);
+
+    /// <summary>A better source is returned to where it was level with the hub at most so long ago. Default 5 s.</summary>
+    public TimeSpan GoodAge { get; init; } = TimeSpan.FromSeconds(5);
+
     /// <summary>Between two looks at others while the source is stale. Default 5 s.</summary>
     public TimeSpan LookPeriod { get; init; } = TimeSpan.FromSeconds(5);
 
@@ -36,6 +42,7 @@ public sealed class SourceChoice(SourceOptions options, Random random)
     private IReadOnlyList<string> _candidates = [];
     private string? _current;
     private TimeSpan _upSince;
+    private int _ups;
     private TimeSpan _heardAt;
     private TimeSpan? _age;
     private Revision _revision;
@@ -81,7 +88,11 @@ public sealed class SourceChoice(SourceOptions options, Random random)
 
     private static bool IsDistrust(SourceFault fault) => fault is SourceFault.Damaged or SourceFault.Diverged or SourceFault.Wrong;
 
-    public void OnUp(string source, TimeSpan now) => (_current, _upSince, _heardAt, _age, _revision, _staleSince) = (source, now, now, null, Revision.None, null);
+    public void OnUp(string source, TimeSpan now)
+    {
+        (_current, _upSince, _heardAt, _age, _revision, _staleSince) = (source, now, now, null, Revision.None, null);
+        _ups++;
+    }
 
     public void OnLost() => _current = null;
 
@@ -109,7 +120,7 @@ public sealed class SourceChoice(SourceOptions options, Random random)
         }
 
         var isStale = IsStale(now);
-        if (!isStale && now - _upSince < options.ReturnAfter)
+        if (!isStale && now - _upSince < (_ups == 1 ? options.FirstReturnAfter : options.ReturnAfter))
         {
             return null;
         }
@@ -173,9 +184,7 @@ public sealed class SourceChoice(SourceOptions options, Random random)
             return true;
         }
 
-        // A better one, by preference: it must be as good as the current.
-        return RankOf(source) < RankOf(_current)
-            && seen.Age is { } fresh && fresh <= options.StaleAfter
-            && (seen.Position.Revision >= _revision || fresh <= age);
+        // A better one, by preference. It need not be as far: a relay is always a little behind the hub.
+        return RankOf(source) < RankOf(_current) && seen.Age is { } fresh && fresh <= options.GoodAge;
     }
 }

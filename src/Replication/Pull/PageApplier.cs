@@ -17,7 +17,7 @@ public sealed class PageApplier(NodeStore store)
         _batch.Begin();
         try
         {
-            if (_batch.Cluster.IsNone)
+            if (_batch.Revision == Revision.None)
             {
                 _batch.Adopt(page.Cluster, page.Source.History);
             }

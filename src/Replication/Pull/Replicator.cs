@@ -133,8 +133,7 @@ public sealed partial class Replicator : IAsyncDisposable
             case ProgressEffect.Apply apply:
                 return Apply(apply.Page, apply.At);
             case ProgressEffect.Level level:
-                _clock.Applied(level.Page, level.At);
-                return null;
+                return Level(level.Page, level.At);
             case ProgressEffect.Wait wait:
                 _ = WaitAsync(wait);
                 return null;
@@ -154,6 +153,26 @@ public sealed partial class Replicator : IAsyncDisposable
             default:
                 throw new InvalidOperationException($"Unknown effect {effect}.");
         }
+    }
+
+    /// <summary>A replica of a cluster without records is part of it all the same, for its readers and children.</summary>
+    private ProgressEvent.ApplyFailed? Level(LogPage page, long at)
+    {
+        if (_store.Progress.Position.Revision == Revision.None && _store.Progress.Cluster != page.Cluster)
+        {
+            try
+            {
+                _applier.Apply(page);
+            }
+            catch (StorageException e)
+            {
+                LogStorageFailed(e);
+                return new ProgressEvent.ApplyFailed(e.Message);
+            }
+        }
+
+        _clock.Applied(page, at);
+        return null;
     }
 
     private ProgressEvent Apply(LogPage page, long at)

@@ -15,8 +15,8 @@ public sealed record LogSourceOptions
     /// <summary>Longest wait for something to send. Default 3 s.</summary>
     public TimeSpan MaxWait { get; init; } = TimeSpan.FromSeconds(3);
 
-    /// <summary>A session that asks for nothing for this long is forgotten. Default 30 s.</summary>
-    public TimeSpan SessionIdle { get; init; } = TimeSpan.FromSeconds(30);
+    /// <summary>A session that asks for nothing for this long is forgotten. Default 15 s.</summary>
+    public TimeSpan SessionIdle { get; init; } = TimeSpan.FromSeconds(15);
 }
 
 /// <summary>A child with an open session.</summary>

@@ -85,10 +85,10 @@ public sealed class ApplyBatch
         _base = null;
     }
 
-    /// <summary>Makes an empty store part of a cluster. Only before its first record.</summary>
+    /// <summary>Makes an empty store part of a cluster, or of another one. Only before its first record.</summary>
     public void Adopt(ClusterUuid cluster, HistoryId history)
     {
-        if (!_progress.Cluster.IsNone || _revision != Revision.None)
+        if (_revision != Revision.None)
         {
             throw new InvalidOperationException($"The store belongs to cluster {_progress.Cluster} already.");
         }

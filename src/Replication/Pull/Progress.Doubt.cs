@@ -1,0 +1,104 @@
+using Quicksilver.Model;
+
+namespace Quicksilver.Replication;
+
+/// <content>A source that is the wrong one, or that this replica has reason to doubt.</content>
+public sealed partial class Progress
+{
+    /// <summary>Longest way to the hub that a source may name: far beyond any tree.</summary>
+    private const int MaxPath = 32;
+
+    // Sources that have other records at the position in _own, and what they have there.
+    private readonly Dictionary<NodeId, Contradiction> _against = [];
+
+    private sealed record Contradiction(LogPosition Own, HistoryId History, ChainHash Chain, NodeId[] Path);
+
+    /// <summary>Notes the source's way to the hub; false where this node is on it, or it is none, and the source was left.</summary>
+    private bool TakePath(NodeId[]? path, List<ProgressEffect> effects)
+    {
+        if (path is null || path.Length > MaxPath || (self != default && path.Contains(self)))
+        {
+            LeaveOrWait(PullProblem.WrongSource, path is null || path.Length > MaxPath ? "the source names no way to the hub" : "the source pulls from this node", effects);
+            return false;
+        }
+
+        Path = path;
+        return true;
+    }
+
+    /// <summary>
+    /// This source has other records at this replica's position. One of the two is wrong, and nothing is given up on the word of one.
+    /// </summary>
+    private void OnDiverged(OpenPullAnswer answer, List<ProgressEffect> effects)
+    {
+        var why = $"at revision {_own.Position.Revision} this replica and its source have different histories";
+        Source = answer.Source;
+        foreach (var stale in _against.Where(said => said.Value.Own != _own.Position).Select(said => said.Key).ToList())
+        {
+            _against.Remove(stale);
+        }
+
+        var now = new Contradiction(_own.Position, answer.Source.History, answer.Chain, answer.Path ?? []);
+        _against[_node] = now;
+        var agrees = _against.Any(said => said.Key != _node
+            && (said.Value.History, said.Value.Chain) == (now.History, now.Chain) && now.Chain != ChainHash.Empty
+            && !said.Value.Path.Contains(_node) && !now.Path.Contains(said.Key));
+        if (agrees)
+        {
+            Bootstrap(effects);
+            _quarantines = true;
+        }
+        else if (_hasOthers)
+        {
+            LeaveSource(PullProblem.Diverged, why, effects);
+        }
+        else
+        {
+            Stop(StopReason.Diverged, why);
+        }
+    }
+
+    private void LeaveOrStop(StopReason reason, string why, List<ProgressEffect> effects)
+    {
+        if (_hasOthers)
+        {
+            LeaveSource(PullProblem.WrongSource, why, effects);
+        }
+        else
+        {
+            Stop(reason, why);
+        }
+    }
+
+    private void LeaveOrWait(PullProblem problem, string why, List<ProgressEffect> effects)
+    {
+        if (_hasOthers)
+        {
+            LeaveSource(problem, why, effects);
+        }
+        else
+        {
+            BackOff(problem, why, effects);
+        }
+    }
+
+    private void LeaveSource(PullProblem problem, string why, List<ProgressEffect> effects)
+    {
+        Leave(ProgressState.Disconnected);
+        (Problem, Trouble) = (problem, why);
+        _failuresHere = 0;
+        effects.Add(new ProgressEffect.LeaveSource(FaultOf(problem), why));
+    }
+
+    private static SourceFault FaultOf(PullProblem problem) => problem switch
+    {
+        PullProblem.PageRefused => SourceFault.Refused,
+        PullProblem.SourceBehind => SourceFault.Behind,
+        PullProblem.SourceUnavailable => SourceFault.Unavailable,
+        PullProblem.BootstrapFailed => SourceFault.Unavailable,
+        PullProblem.SourceDamaged => SourceFault.Damaged,
+        PullProblem.Diverged => SourceFault.Diverged,
+        PullProblem.WrongSource => SourceFault.Wrong,
+        _ => SourceFault.Failing,
+    };
+}

@@ -1,0 +1,30 @@
+using Quicksilver.Model;
+
+namespace Quicksilver.Replication;
+
+/// <summary>How a replica pulls.</summary>
+public sealed record PullOptions
+{
+    /// <summary>Requests kept open at the source. Default 2: one is answered while the other is on its way.</summary>
+    public int Window { get; init; } = 2;
+
+    /// <summary>Page size to ask for, bytes. Default 512 KiB.</summary>
+    public int PageBytes { get; init; } = Limits.DefaultPageBytes;
+
+    /// <summary>How long a request waits at the source. Default 3 s, the most a source allows.</summary>
+    public TimeSpan MaxWait { get; init; } = TimeSpan.FromSeconds(3);
+
+    /// <summary>
+    /// A replica that has nothing takes a copy of the state where the log has more records than this, and else reads the log. Default 10,000.
+    /// </summary>
+    public long MaxRecordsToBegin { get; init; } = 10_000;
+
+    /// <summary>Failures in a row at one source after which another is tried, where there is one. Default 3.</summary>
+    public int FailuresBeforeLeaving { get; init; } = 3;
+
+    /// <summary>First wait after a failure; doubles up to <see cref="MaxBackoff"/>. Default 50 ms.</summary>
+    public TimeSpan MinBackoff { get; init; } = TimeSpan.FromMilliseconds(50);
+
+    /// <summary>Longest wait after repeated failures. Default 2 s.</summary>
+    public TimeSpan MaxBackoff { get; init; } = TimeSpan.FromSeconds(2);
+}
