@@ -11,6 +11,9 @@ public interface ILogSource
     /// <summary>Opens a session after the child's position. An older session of the same child ends.</summary>
     ValueTask<OpenPullAnswer> OpenAsync(OpenPullRequest request, CancellationToken cancellation);
 
+    /// <summary>How the source is. Cheap: also tells how long the way to it is.</summary>
+    ValueTask<SourceDescription> DescribeAsync(CancellationToken cancellation);
+
     /// <summary>
     /// The next page. Several calls of a session may be open; they are answered in the order of their numbers, each with the
     /// records after those of the one before.

@@ -323,6 +323,8 @@ public sealed class ReplicatorTests : IDisposable
     /// <summary>A source whose pages are none: no state of the wire or of a source, so only a fault of the program can be behind it.</summary>
     private sealed class FaultyProgram(ILogSource source) : ILogSource
     {
+        public ValueTask<SourceDescription> DescribeAsync(CancellationToken cancellation) => source.DescribeAsync(cancellation);
+
         public ValueTask<OpenPullAnswer> OpenAsync(OpenPullRequest request, CancellationToken cancellation) => source.OpenAsync(request, cancellation);
 
         public ValueTask<LogPage> NextAsync(NextPageRequest request, CancellationToken cancellation) => new((LogPage)null!);
@@ -400,6 +402,8 @@ public sealed class ReplicatorTests : IDisposable
         private long _session;
 
         public IReadOnlyDictionary<int, int> Faults => _faults;
+
+        public ValueTask<SourceDescription> DescribeAsync(CancellationToken cancellation) => source.DescribeAsync(cancellation);
 
         public async ValueTask<OpenPullAnswer> OpenAsync(OpenPullRequest request, CancellationToken cancellation)
         {

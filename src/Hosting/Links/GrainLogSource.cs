@@ -13,6 +13,9 @@ internal sealed class GrainLogSource(LinkSession session) : ILogSource
     public async ValueTask<OpenPullAnswer> OpenAsync(OpenPullRequest request, CancellationToken cancellation) =>
         await _grain.Open(request).AsTask().WaitAsync(cancellation);
 
+    public async ValueTask<SourceDescription> DescribeAsync(CancellationToken cancellation) =>
+        await _grain.Describe().AsTask().WaitAsync(cancellation);
+
     // Orleans lets calls in flight hang when a gateway dies: the token ends the wait here. It is not sent to the source,
     // whose long poll ends by itself; a cancellation on its way held up the source's own stop for seconds.
     public async ValueTask<LogPage> NextAsync(NextPageRequest request, CancellationToken cancellation) =>

@@ -22,6 +22,8 @@ internal sealed class NodeInstruments : IDisposable
         _meter.CreateObservableGauge("quicksilver.log.oldest", () => node.Store.Progress.Oldest.Value, description: "First revision that is still in the change log.");
         _meter.CreateObservableGauge("quicksilver.full_copies", () => node.Store.Progress.FullCopies, description: "How often the data directory was filled by a full copy.");
         _meter.CreateObservableGauge("quicksilver.children", () => source.Children.Count, description: "Nodes with an open pull session here.");
+        _meter.CreateObservableCounter("quicksilver.pages.records", () => source.Bytes.Raw, unit: "By", description: "Records in pages that were sent, before compression.");
+        _meter.CreateObservableCounter("quicksilver.pages.sent", () => source.Bytes.Sent, unit: "By", description: "Records in pages that were sent, as they were sent.");
         _meter.CreateObservableGauge("quicksilver.reads.waiting", () => node.Store.Waiters.Inside, description: "Reads that wait for a revision.");
         _meter.CreateObservableGauge("quicksilver.polls.waiting", () => node.Store.Polls.Inside, description: "Long polls of children that wait for the next revision.");
         _meter.CreateObservableCounter("quicksilver.reads.refused", () => node.Store.Waiters.Refused, description: "Reads that were not let wait because the room was full.");
@@ -53,6 +55,7 @@ internal sealed class NodeInstruments : IDisposable
             _meter.CreateObservableGauge("quicksilver.replication.state", () => (int)replicator.Status.State, description: "0 disconnected, 1 waiting, 2 probing, 3 pulling, 4 stopped, 5 bootstrapping.");
             _meter.CreateObservableCounter("quicksilver.replication.sessions", () => replicator.Status.Sessions, description: "Pull sessions opened.");
             _meter.CreateObservableCounter("quicksilver.replication.pages", () => replicator.Status.AppliedPages, description: "Pages applied.");
+            _meter.CreateObservableCounter("quicksilver.replication.bytes", () => replicator.Status.ReceivedBytes, unit: "By", description: "Records in pages that were applied, as they were received.");
             _meter.CreateObservableCounter("quicksilver.replication.records", () => replicator.Status.AppliedRecords, description: "Records applied.");
             _meter.CreateObservableCounter("quicksilver.replication.bootstraps", () => replicator.Status.Bootstraps, description: "Copies of a source's state put in place.");
             _meter.CreateObservableCounter("quicksilver.replication.refused", () => replicator.Status.RefusedPages, description: "Pages that did not pass the checks.");

@@ -5,6 +5,7 @@ namespace Quicksilver.Model;
 /// <param name="Cluster">The cluster the child's data belongs to; zero for an empty child.</param>
 /// <param name="Position">Position of the child; the first page starts after it.</param>
 /// <param name="Chain">Chain hash of the child at its position: the source compares it with its own.</param>
+/// <param name="Accepts">What pages may be compressed with; none where the way between them is short.</param>
 [GenerateSerializer, Immutable, Alias("qs.OpenPullRequest")]
 public sealed record OpenPullRequest(
     [property: Id(0)] NodeId Child,
@@ -12,7 +13,17 @@ public sealed record OpenPullRequest(
     [property: Id(2)] string Gateway,
     [property: Id(3)] ClusterUuid Cluster,
     [property: Id(4)] LogPosition Position,
-    [property: Id(5)] ChainHash Chain);
+    [property: Id(5)] ChainHash Chain,
+    [property: Id(6)] PageEncoding Accepts = PageEncoding.None);
+
+/// <summary>How the records of a page are packed. On the wire: explicit numbers, append-only.</summary>
+public enum PageEncoding : byte
+{
+    None = 0,
+
+    /// <summary>Zstandard, with the last 32 KiB of records of the session as a raw dictionary (docs/log-format.md).</summary>
+    Zstd = 1,
+}
 
 /// <summary>Answer to a request to pull. On the wire: explicit numbers, append-only.</summary>
 public enum OpenPullStatus : byte
@@ -74,13 +85,18 @@ public sealed record SourceDescription(
 /// <param name="Applied">How far the child has applied: lets the source report and, later, hold its log.</param>
 /// <param name="MaxBytes">Most bytes of records; a page with anything has at least one record.</param>
 /// <param name="MaxWait">How long the source may wait for something to send; at most 3 s.</param>
+/// <param name="Pace">
+/// The least time between two pages, while few records are waiting: so the requests of a long way are answered one by one over the time that
+/// one takes, and none of them has to be waited for. At most 250 ms.
+/// </param>
 [GenerateSerializer, Immutable, Alias("qs.NextPageRequest")]
 public sealed record NextPageRequest(
     [property: Id(0)] long Session,
     [property: Id(1)] long Number,
     [property: Id(2)] Revision Applied,
     [property: Id(3)] int MaxBytes,
-    [property: Id(4)] TimeSpan MaxWait);
+    [property: Id(4)] TimeSpan MaxWait,
+    [property: Id(5)] TimeSpan Pace = default);
 
 /// <summary>What a page is. On the wire: explicit numbers, append-only.</summary>
 public enum PageStatus : byte
@@ -108,6 +124,7 @@ public enum PageStatus : byte
 /// <param name="SourceAge">How long ago the source's own View was known to be the hub's newest; zero at the hub.</param>
 /// <param name="Records">Each record with its length in front.</param>
 /// <param name="Path">As in <see cref="OpenPullAnswer"/>, where it changed since the last page; else null.</param>
+/// <param name="RawBytes">Bytes of the records before they were packed; 0 where they were not.</param>
 [GenerateSerializer, Immutable, Alias("qs.LogPage")]
 public sealed record LogPage(
     [property: Id(0)] PageStatus Status,
@@ -119,4 +136,6 @@ public sealed record LogPage(
     [property: Id(6)] Revision From,
     [property: Id(7)] Revision To,
     [property: Id(8)] Payload Records,
-    [property: Id(9)] NodeId[]? Path = null);
+    [property: Id(9)] NodeId[]? Path = null,
+    [property: Id(10)] PageEncoding Encoding = PageEncoding.None,
+    [property: Id(11)] int RawBytes = 0);

@@ -37,6 +37,7 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
     private bool _hasOthers;
     private bool _quarantines;
     private NodeId _node;
+    private TimeSpan _roundTrip;
 
     public ProgressState State { get; private set; }
 
@@ -83,7 +84,7 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
             case ProgressEvent.LinkUp up:
                 (_linked, _hasOthers) = (true, up.HasOthers);
                 _failuresHere = up.Node == _node ? _failuresHere : 0;
-                _node = up.Node;
+                (_node, _roundTrip) = (up.Node, up.RoundTrip);
                 Probe(effects);
                 break;
             case ProgressEvent.LinkLost:
@@ -136,7 +137,8 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
     private void Probe(List<ProgressEffect> effects)
     {
         Leave(ProgressState.Probing);
-        effects.Add(new ProgressEffect.Open(_attempt, _own.Cluster, _own.Position, _own.Chain));
+        effects.Add(new ProgressEffect.Open(
+            _attempt, _own.Cluster, _own.Position, _own.Chain, _roundTrip >= options.CompressFrom ? PageEncoding.Zstd : PageEncoding.None));
     }
 
     private void OnOpened(OpenPullAnswer answer, List<ProgressEffect> effects)
@@ -168,7 +170,7 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
                 Sessions++;
                 Source = answer.Source;
                 _session = answer.Session;
-                while (_nextRequest < options.Window)
+                while (_nextRequest < Window)
                 {
                     Ask(effects);
                 }
@@ -276,8 +278,18 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
         effects.Add(new ProgressEffect.Bootstrap(_attempt));
     }
 
-    private void Ask(List<ProgressEffect> effects) => effects.Add(new ProgressEffect.Next(
-        _attempt, new(_session, _nextRequest++, _position.Revision, options.PageBytes, options.MaxWait)));
+    /// <summary>Requests to keep open: one for each period of a round trip, and one that is being answered.</summary>
+    private int Window => (int)Math.Clamp(
+        Math.Ceiling(_roundTrip / options.PagePeriod) + 1, options.Window, Math.Max(options.Window, options.MaxWindow));
+
+    private void Ask(List<ProgressEffect> effects)
+    {
+        // A way of one period needs no pace: the next request is there when the next record is.
+        var pace = Window > options.Window ? _roundTrip / Window : TimeSpan.Zero;
+        effects.Add(new ProgressEffect.Next(
+            _attempt,
+            new(_session, _nextRequest++, _position.Revision, Math.Min(options.PageBytes, options.MaxBytesInFlight / Window), options.MaxWait, pace)));
+    }
 
     private void BackOff(PullProblem problem, string why, List<ProgressEffect> effects)
     {

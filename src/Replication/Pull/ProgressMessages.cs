@@ -8,7 +8,8 @@ public abstract record ProgressEvent
 {
     /// <param name="Node">Whom the link leads to.</param>
     /// <param name="HasOthers">True where another source could be tried in its place.</param>
-    public sealed record LinkUp(NodeId Node = default, bool HasOthers = false) : ProgressEvent;
+    /// <param name="RoundTrip">How long a call to it and back takes.</param>
+    public sealed record LinkUp(NodeId Node = default, bool HasOthers = false, TimeSpan RoundTrip = default) : ProgressEvent;
 
     public sealed record LinkLost : ProgressEvent;
 
@@ -46,7 +47,7 @@ public abstract record ProgressEvent
 public abstract record ProgressEffect
 {
     /// <summary>Ask the source to open a session after this position.</summary>
-    public sealed record Open(long Attempt, ClusterUuid Cluster, LogPosition Position, ChainHash Chain) : ProgressEffect;
+    public sealed record Open(long Attempt, ClusterUuid Cluster, LogPosition Position, ChainHash Chain, PageEncoding Accepts) : ProgressEffect;
 
     /// <summary>Ask for a page.</summary>
     public sealed record Next(long Attempt, NextPageRequest Request) : ProgressEffect;

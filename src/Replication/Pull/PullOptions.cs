@@ -5,11 +5,26 @@ namespace Quicksilver.Replication;
 /// <summary>How a replica pulls.</summary>
 public sealed record PullOptions
 {
-    /// <summary>Requests kept open at the source. Default 2: one is answered while the other is on its way.</summary>
+    /// <summary>Least requests kept open at the source. Default 2: one is answered while the other is on its way.</summary>
     public int Window { get; init; } = 2;
+
+    /// <summary>Most requests kept open. Default 32.</summary>
+    public int MaxWindow { get; init; } = 32;
+
+    /// <summary>
+    /// How long a record waits for its page at most, where the way is longer: there are as many requests open as periods fit into a round
+    /// trip. Default 5 ms.
+    /// </summary>
+    public TimeSpan PagePeriod { get; init; } = TimeSpan.FromMilliseconds(5);
+
+    /// <summary>Most bytes of records that may be on their way. Default 8 MiB.</summary>
+    public int MaxBytesInFlight { get; init; } = 8 << 20;
 
     /// <summary>Page size to ask for, bytes. Default 512 KiB.</summary>
     public int PageBytes { get; init; } = Limits.DefaultPageBytes;
+
+    /// <summary>From this round-trip time on pages are compressed. Default 5 ms: on a shorter way bytes cost less than the time to pack them.</summary>
+    public TimeSpan CompressFrom { get; init; } = TimeSpan.FromMilliseconds(5);
 
     /// <summary>How long a request waits at the source. Default 3 s, the most a source allows.</summary>
     public TimeSpan MaxWait { get; init; } = TimeSpan.FromSeconds(3);

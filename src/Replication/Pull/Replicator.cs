@@ -11,7 +11,8 @@ public sealed record ReplicaIdentity(NodeId Node, RegionName Region, string Gate
 /// <summary>What a replica says of its pulling.</summary>
 public sealed record ReplicationStatus(
     ProgressState State, StopReason StopReason, PullProblem Problem, string? Trouble, string? Source, LogPosition? SourcePosition,
-    long Sessions, long RefusedPages, long Bootstraps, long AppliedPages, long AppliedRecords);
+    long Sessions, long RefusedPages, long Bootstraps, long AppliedPages, long AppliedRecords,
+    long ReceivedBytes);
 
 /// <summary>
 /// The thin driver of <see cref="Progress"/>: does what it asks and tells it what happened, one event at a time. Owns one loop,
@@ -20,6 +21,9 @@ public sealed record ReplicationStatus(
 /// </summary>
 public sealed partial class Replicator : IAsyncDisposable
 {
+    private const int Measurements = 4;
+    private static readonly TimeSpan MeasureTimeout = TimeSpan.FromSeconds(5);
+
     private readonly ReplicaIdentity _self;
     private readonly NodeStore _store;
     private readonly IUpstream _upstream;
@@ -27,6 +31,7 @@ public sealed partial class Replicator : IAsyncDisposable
     private readonly Progress _progress;
     private readonly SnapshotCopy _copy;
     private PageApplier _applier;
+    private PageCompression _compression = new();
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly CancellationTokenSource _stop = new();
@@ -42,6 +47,7 @@ public sealed partial class Replicator : IAsyncDisposable
     private (ProgressState State, PullProblem Problem) _logged = (ProgressState.Disconnected, PullProblem.None);
     private long _appliedPages;
     private long _appliedRecords;
+    private long _receivedBytes;
 
     public Replicator(
         ReplicaIdentity self, NodeStore store, IUpstream upstream, ReplicaLogClock clock, PullOptions options, Random random,
@@ -56,7 +62,7 @@ public sealed partial class Replicator : IAsyncDisposable
         _applier = new(store);
         _time = time;
         _logger = logger;
-        _status = new(ProgressState.Disconnected, StopReason.None, PullProblem.None, null, null, null, 0, 0, 0, 0, 0);
+        _status = new(ProgressState.Disconnected, StopReason.None, PullProblem.None, null, null, null, 0, 0, 0, 0, 0, 0);
     }
 
     private readonly record struct Happened(ProgressEvent Event, UpstreamConnection? Connection = null);
@@ -121,10 +127,12 @@ public sealed partial class Replicator : IAsyncDisposable
         switch (effect)
         {
             case ProgressEffect.Open open:
+                // A new session knows nothing of the pages of the last one.
+                _compression = new();
                 _ = CallAsync(open.Attempt, async (source, cancellation) => new ProgressEvent.Opened(
                     open.Attempt,
                     await source.OpenAsync(
-                        new(_self.Node, _self.Region, _self.Gateway, open.Cluster, open.Position, open.Chain), cancellation).ConfigureAwait(false)));
+                        new(_self.Node, _self.Region, _self.Gateway, open.Cluster, open.Position, open.Chain, open.Accepts), cancellation).ConfigureAwait(false)));
                 return null;
             case ProgressEffect.Next next:
                 _ = CallAsync(next.Attempt, async (source, cancellation) => new ProgressEvent.PageArrived(
@@ -179,8 +187,9 @@ public sealed partial class Replicator : IAsyncDisposable
     {
         try
         {
-            var progress = _applier.Apply(page);
+            var progress = _applier.Apply(_compression.Decompress(page));
             _appliedPages++;
+            _receivedBytes += page.Records.Length;
             _appliedRecords += page.To.Value - page.From.Value;
             _clock.Applied(page, at);
             return new ProgressEvent.Applied(progress.Position, progress.Chain);
@@ -311,7 +320,8 @@ public sealed partial class Replicator : IAsyncDisposable
             {
                 var connection = await _upstream.ConnectAsync(_stop.Token).ConfigureAwait(false);
                 Volatile.Write(ref _connection, connection);
-                _events.Writer.TryWrite(new(new ProgressEvent.LinkUp(connection.Node, _upstream.HasOthers), connection));
+                var roundTrip = await MeasureAsync(connection).ConfigureAwait(false);
+                _events.Writer.TryWrite(new(new ProgressEvent.LinkUp(connection.Node, _upstream.HasOthers, roundTrip), connection));
 
                 var lost = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
                 using var registration = connection.Lost.Register(() => lost.TrySetResult());
@@ -326,13 +336,36 @@ public sealed partial class Replicator : IAsyncDisposable
         }
     }
 
+    /// <summary>How long a call takes there and back: the shortest of a few, because the first makes connections and code.</summary>
+    private async Task<TimeSpan> MeasureAsync(UpstreamConnection connection)
+    {
+        var shortest = TimeSpan.MaxValue;
+        using var bound = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token, connection.Lost);
+        try
+        {
+            for (var i = 0; i < Measurements; i++)
+            {
+                var start = _time.GetTimestamp();
+                await connection.Source.DescribeAsync(bound.Token).AsTask().WaitAsync(MeasureTimeout, _time, bound.Token).ConfigureAwait(false);
+                var elapsed = _time.GetElapsedTime(start);
+                shortest = elapsed < shortest ? elapsed : shortest;
+            }
+        }
+        catch (Exception e) when (e is not OutOfMemoryException && !_stop.IsCancellationRequested)
+        {
+            // It will be seen whether the source answers.
+        }
+
+        return shortest == TimeSpan.MaxValue ? TimeSpan.Zero : shortest;
+    }
+
     private void Publish()
     {
         Volatile.Write(ref _path, _progress.Path);
         var connection = Volatile.Read(ref _connection);
         Volatile.Write(ref _status, new(
             _progress.State, _progress.StopReason, _progress.Problem, _progress.Trouble, connection?.Gateway, _progress.Source,
-            _progress.Sessions, _progress.RefusedPages, _progress.Bootstraps, _appliedPages, _appliedRecords));
+            _progress.Sessions, _progress.RefusedPages, _progress.Bootstraps, _appliedPages, _appliedRecords, _receivedBytes));
 
         // One line for a change that means something. Tries and waits go in circles while a problem lasts.
         var (state, problem) = (_progress.State, _progress.State == ProgressState.Waiting ? _progress.Problem : PullProblem.None);

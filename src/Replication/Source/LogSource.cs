@@ -15,6 +15,12 @@ public sealed record LogSourceOptions
     /// <summary>Longest wait for something to send. Default 3 s.</summary>
     public TimeSpan MaxWait { get; init; } = TimeSpan.FromSeconds(3);
 
+    /// <summary>Longest time between two pages that a child may ask for. Default 250 ms.</summary>
+    public TimeSpan MaxPace { get; init; } = TimeSpan.FromMilliseconds(250);
+
+    /// <summary>With more records than this waiting, pages are sent as fast as they are asked for. Default 1,000.</summary>
+    public long PaceRecords { get; init; } = 1_000;
+
     /// <summary>A session that asks for nothing for this long is forgotten. Default 15 s.</summary>
     public TimeSpan SessionIdle { get; init; } = TimeSpan.FromSeconds(15);
 }
@@ -35,6 +41,9 @@ public sealed class LogSource(
 
     private readonly Lock _gate = new();
     private readonly Dictionary<NodeId, PullSession> _sessions = [];
+
+    private long _rawBytes;
+    private long _sentBytes;
 
     // The path as it was last put together, and of what: children are told by reference whether it changed.
     private (NodeId[] Upstream, NodeId[] Path) _path = ([], [self]);
@@ -81,6 +90,12 @@ public sealed class LogSource(
     }
 
     /// <inheritdoc/>
+    public ValueTask<SourceDescription> DescribeAsync(CancellationToken cancellation) => new(Describe());
+
+    /// <summary>Bytes of records in pages that were sent, before and after compression.</summary>
+    public (long Raw, long Sent) Bytes => (Interlocked.Read(ref _rawBytes), Interlocked.Read(ref _sentBytes));
+
+    /// <inheritdoc/>
     public ValueTask<OpenPullAnswer> OpenAsync(OpenPullRequest request, CancellationToken cancellation)
     {
         using var view = store.AcquireView();
@@ -106,7 +121,7 @@ public sealed class LogSource(
                 {
                     session = ++_lastSession;
                     var child = new PullChild(request.Child, request.Region, request.Gateway, request.Position.Revision);
-                    _sessions[request.Child] = new(session, child, request.Position.Revision.Next, chain, path, time.GetTimestamp());
+                    _sessions[request.Child] = new(session, child, request.Position.Revision.Next, chain, path, request.Accepts, time.GetTimestamp());
                 }
             }
         }
@@ -181,10 +196,23 @@ public sealed class LogSource(
             var wait = (request.MaxWait < options.MaxWait ? request.MaxWait : options.MaxWait) - time.GetElapsedTime(arrived);
             using var bound = CancellationTokenSource.CreateLinkedTokenSource(cancellation, _stop.Token);
             await store.Polls.WaitAsync(session.Cursor, wait, time, bound.Token).ConfigureAwait(false);
+            var pause = (request.Pace < options.MaxPace ? request.Pace : options.MaxPace) - time.GetElapsedTime(session.SentAt);
+            if (pause > TimeSpan.Zero && store.Progress.Position.Revision.Value - session.Cursor.Value < options.PaceRecords)
+            {
+                await Task.Delay(pause, time, bound.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
 
             // Off the caller's scheduler: the page comes from disk.
             var page = await Task.Run(() => ReadPage(session, Math.Clamp(request.MaxBytes, 1, options.MaxPageBytes)), cancellation).ConfigureAwait(false);
             answered = page.Status == PageStatus.Ok;
+            if (answered)
+            {
+                Interlocked.Add(ref _rawBytes, page.Records.Length);
+                page = session.Compression?.Compress(page) ?? page;
+                Interlocked.Add(ref _sentBytes, page.Records.Length);
+            }
+
+            session.SentAt = time.GetTimestamp();
             return page with { Path = session.TellPath(Path) };
         }
         finally

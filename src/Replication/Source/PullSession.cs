@@ -7,7 +7,7 @@ namespace Quicksilver.Replication;
 /// The cursor of one child at its source. Requests are numbered and take their turns in that order, whatever order they arrive
 /// in. Invariant: the answers 0 to n-1 together are exactly the records from the first cursor to the current one.
 /// </summary>
-internal sealed class PullSession(long id, PullChild child, Revision cursor, ChainHash chain, NodeId[] path, long now)
+internal sealed class PullSession(long id, PullChild child, Revision cursor, ChainHash chain, NodeId[] path, PageEncoding accepts, long now)
 {
     /// <summary>How far ahead of its turn a request may be.</summary>
     private const int MaxAhead = 64;
@@ -30,6 +30,12 @@ internal sealed class PullSession(long id, PullChild child, Revision cursor, Cha
     public ChainHash Chain { get; private set; } = chain;
 
     public long LastSeen { get; private set; } = now;
+
+    /// <summary>When the last page was made. For the one whose turn it is.</summary>
+    public long SentAt { get; set; }
+
+    /// <summary>Null where the child takes pages only as they are.</summary>
+    public PageCompression? Compression { get; } = accepts == PageEncoding.Zstd ? new() : null;
 
     /// <summary>
     /// Waits for the turn of a request. False where its number was answered already or is far ahead, where the session broke, or

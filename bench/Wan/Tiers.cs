@@ -1,0 +1,166 @@
+using System.Globalization;
+using System.Text;
+using HdrHistogram;
+using Microsoft.Extensions.Logging.Abstractions;
+using Quicksilver.Client;
+using Quicksilver.Local;
+using Quicksilver.Model;
+using Quicksilver.Testing;
+
+namespace Quicksilver.Wan;
+
+/// <summary>What a run found.</summary>
+/// <param name="Visible">By region: microseconds from the acknowledgement at the hub to a read there that shows it.</param>
+/// <param name="RawBytes">Records that the hub sent to its one child, as they are stored.</param>
+internal sealed record Measured(
+    long Puts, TimeSpan Elapsed, int ValueBytes, IReadOnlyList<(string Name, LongHistogram Times)> Visible, long Records, long RawBytes, long SentBytes);
+
+/// <summary>
+/// A hub, a region behind a delay, and a region behind that one and another delay: processes of their own. Writer and readers are this process,
+/// each right beside its node.
+/// </summary>
+internal sealed class Tiers : IAsyncDisposable
+{
+    private const string Keyspace = "config";
+    private const int Keys = 10_000;
+    private const int SampleEvery = 10;
+    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(60);
+    private static readonly string[] Regions = ["eu-0", "ap-0"];
+
+    private readonly LocalCluster _cluster;
+    private readonly List<TcpProxy> _ways = [];
+    private readonly Dictionary<string, QuicksilverClient> _clients = [];
+    private readonly TimeProvider _time;
+    private readonly Random _random = new(1);
+
+    private Tiers(LocalCluster cluster, TimeProvider time) => (_cluster, _time) = (cluster, time);
+
+    public static async Task<Tiers> StartAsync(string directory, int basePort, TimeSpan delay, TimeProvider time, CancellationToken stop)
+    {
+        var tiers = new Tiers(LocalCluster.Create(new() { Hubs = 1, Regions = ["eu", "ap:eu"], Data = directory, BasePort = basePort }, time), time);
+        try
+        {
+            tiers._cluster.Start("hub-0");
+            foreach (var (node, upstream) in new[] { ("eu-0", "hub-0"), ("ap-0", "eu-0") })
+            {
+                var way = new TcpProxy(ClusterLayout.Port(tiers._cluster[upstream].Gateway));
+                way.Set(ProxyMode.Open, ProxyMode.Open, delay);
+                tiers._ways.Add(way);
+                tiers._cluster.Start(node, ["env", $"Quicksilver__Upstreams__0={way.Address}"]);
+            }
+
+            await tiers._cluster.ReadyAsync(["hub-0", .. Regions], Limit, stop);
+            foreach (var node in new[] { "hub-0", "eu-0", "ap-0" })
+            {
+                var options = new QuicksilverClientOptions { Deadline = Limit };
+                options.Gateways.Add(tiers._cluster[node].Gateway);
+                tiers._clients[node] = new(options, time, NullLoggerFactory.Instance);
+            }
+
+            await tiers._clients["hub-0"].Catalog.CreateAsync(Keyspace, cancellation: stop);
+            return tiers;
+        }
+        catch
+        {
+            await tiers.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>A value as services have them: a small JSON document whose parts are much alike.</summary>
+    private byte[] Value()
+    {
+        lock (_random)
+        {
+            return Encoding.UTF8.GetBytes(
+                $$"""{"service":"checkout-{{_random.Next(40)}}","route":"/shop/{{_random.Next(500)}}/items","upstreams":["http://10.{{_random.Next(4)}}.{{_random.Next(250)}}.{{_random.Next(250)}}:8080","http://10.{{_random.Next(4)}}.{{_random.Next(250)}}.{{_random.Next(250)}}:8080"],"timeoutMs":{{500 + (50 * _random.Next(20))}},"retries":{{_random.Next(5)}},"rateLimit":{"perSecond":{{100 * _random.Next(50)}},"burst":{{10 * _random.Next(50)}}},"features":{"canary":{{(_random.Next(2) == 0 ? "true" : "false")}},"newCart":{{(_random.Next(2) == 0 ? "true" : "false")}},"variant":"{{(char)('A' + _random.Next(4))}}"},"updatedBy":"deploy-{{_random.Next(1_000_000)}}"}""");
+        }
+    }
+
+    public async Task<Measured> RunAsync(int rate, TimeSpan duration, CancellationToken stop)
+    {
+        var visible = Regions.Select(region => (Name: region, Times: new LongHistogram(1, 60_000_000, 3))).ToList();
+        var reads = new List<Task>();
+        var puts = new List<Task>();
+        var hub = _clients["hub-0"].Keyspace(Keyspace);
+        var before = await SentAsync(stop);
+        var first = _clients["hub-0"].Session?.Position.Revision.Value ?? 0;
+        var start = _time.GetTimestamp();
+        var bytes = 0;
+        for (var i = 0L; _time.GetElapsedTime(start) < duration; i++)
+        {
+            // An open loop: a put begins when its time has come, whatever the others do.
+            var due = TimeSpan.FromSeconds(i / (double)rate) - _time.GetElapsedTime(start);
+            if (due > TimeSpan.FromMilliseconds(1))
+            {
+                await Task.Delay(due, _time, stop);
+            }
+
+            var (key, value) = (string.Create(CultureInfo.InvariantCulture, $"routes/{i * 7919 % Keys:000000}"), Value());
+            bytes = value.Length;
+            puts.Add(Task.Run(
+                async () =>
+                {
+                    var put = await hub.PutAsync(key, value, cancellation: stop);
+                    if (i % SampleEvery == 0)
+                    {
+                        var acknowledged = _time.GetTimestamp();
+                        var position = _clients["hub-0"].Session!.Value.Position;
+                        foreach (var (name, times) in visible)
+                        {
+                            lock (reads)
+                            {
+                                reads.Add(ReadAsync(name, key, position with { Revision = put.Revision }, acknowledged, times, stop));
+                            }
+                        }
+                    }
+                },
+                stop));
+        }
+
+        await Task.WhenAll(puts);
+        var elapsed = _time.GetElapsedTime(start);
+        await Task.WhenAll(reads);
+        var after = await SentAsync(stop);
+        return new(
+            puts.Count, elapsed, bytes, visible, _clients["hub-0"].Session!.Value.Position.Revision.Value - first, after.Raw - before.Raw, after.Sent - before.Sent);
+    }
+
+    private async Task ReadAsync(string region, string key, LogPosition position, long since, LongHistogram times, CancellationToken stop)
+    {
+        await _clients[region].Keyspace(Keyspace).GetAsync(key, ReadOptions.AtLeast(position), stop);
+        var elapsed = _time.GetElapsedTime(since);
+        lock (times)
+        {
+            times.RecordValue(Math.Clamp((long)elapsed.TotalMicroseconds, 1, 60_000_000));
+        }
+    }
+
+    /// <summary>Bytes of records that the hub has sent, by its own metrics.</summary>
+    private async Task<(long Raw, long Sent)> SentAsync(CancellationToken stop)
+    {
+        using var http = new HttpClient();
+        var metrics = await http.GetStringAsync(new Uri($"http://{_cluster["hub-0"].Http}/metrics"), stop);
+        long Of(string name) => long.Parse(
+            metrics.Split('\n').First(line => line.StartsWith(name, StringComparison.Ordinal)).Split('}')[1].Trim().Split(' ')[0], CultureInfo.InvariantCulture);
+        return (Of("quicksilver_pages_records_bytes_total"), Of("quicksilver_pages_sent_bytes_total"));
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var client in _clients.Values)
+        {
+            await client.DisposeAsync();
+        }
+
+        foreach (var node in Regions.Append("hub-0"))
+        {
+            await _cluster.KillAsync(node, CancellationToken.None);
+        }
+
+        foreach (var way in _ways)
+        {
+            await way.DisposeAsync();
+        }
+    }
+}
