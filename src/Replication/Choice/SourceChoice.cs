@@ -11,11 +11,11 @@ public sealed record SourceOptions
     /// <summary>How long another source is pulled from before a better one is looked at, and between two looks at it. Default 30 s.</summary>
     public TimeSpan ReturnAfter { get; init; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>As <see cref="ReturnAfter"/>, for the first source of a process: nodes that start together see each other late. Default 3 s.</summary>
+    /// <summary>As <see cref="ReturnAfter"/>, for the first two sources of a process: nodes that start together see each other late, and one that begins with a neighbour's copy goes on elsewhere. Default 3 s.</summary>
     public TimeSpan FirstReturnAfter { get; init; } = TimeSpan.FromSeconds(3);
 
-    /// <summary>A better source is returned to where it was level with the hub at most so long ago. Default 5 s.</summary>
-    public TimeSpan GoodAge { get; init; } = TimeSpan.FromSeconds(5);
+    /// <summary>A better source is returned to where it was level with the hub at most so long ago. Default 10 s: where nothing is written, each tier adds up to three.</summary>
+    public TimeSpan GoodAge { get; init; } = TimeSpan.FromSeconds(10);
 
     /// <summary>Between two looks at others while the source is stale. Default 5 s.</summary>
     public TimeSpan LookPeriod { get; init; } = TimeSpan.FromSeconds(5);
@@ -120,7 +120,7 @@ public sealed class SourceChoice(SourceOptions options, Random random)
         }
 
         var isStale = IsStale(now);
-        if (!isStale && now - _upSince < (_ups == 1 ? options.FirstReturnAfter : options.ReturnAfter))
+        if (!isStale && now - _upSince < (_ups <= 2 ? options.FirstReturnAfter : options.ReturnAfter))
         {
             return null;
         }
@@ -169,9 +169,15 @@ public sealed class SourceChoice(SourceOptions options, Random random)
             return false;
         }
 
-        if (seen.Node == self || seen.Path.Contains(self) || seen.Cluster.IsNone || (!cluster.IsNone && seen.Cluster != cluster))
+        if (seen.Node == self || (!cluster.IsNone && !seen.Cluster.IsNone && seen.Cluster != cluster))
         {
             OnLeft(source, SourceFault.Wrong, now);
+            return false;
+        }
+
+        // Not now. It may be looked at again soon: a region that starts sorts itself out.
+        if (seen.Path.Contains(self) || seen.Cluster.IsNone)
+        {
             return false;
         }
 

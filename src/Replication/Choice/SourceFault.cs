@@ -26,6 +26,9 @@ public enum SourceFault
     /// <summary>It has other records than the replica at the same position.</summary>
     Diverged = 7,
 
-    /// <summary>It belongs to another cluster, is the replica itself, or pulls from it.</summary>
+    /// <summary>It belongs to another cluster, or is the replica itself.</summary>
     Wrong = 8,
+
+    /// <summary>It pulls from the replica, at the moment.</summary>
+    Cycle = 9,
 }

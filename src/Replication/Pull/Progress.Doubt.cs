@@ -16,9 +16,15 @@ public sealed partial class Progress
     /// <summary>Notes the source's way to the hub; false where this node is on it, or it is none, and the source was left.</summary>
     private bool TakePath(NodeId[]? path, List<ProgressEffect> effects)
     {
-        if (path is null || path.Length > MaxPath || (self != default && path.Contains(self)))
+        if (path is null || path.Length > MaxPath)
         {
-            LeaveOrWait(PullProblem.WrongSource, path is null || path.Length > MaxPath ? "the source names no way to the hub" : "the source pulls from this node", effects);
+            LeaveOrWait(PullProblem.WrongSource, "the source names no way to the hub", effects);
+            return false;
+        }
+
+        if (self != default && path.Contains(self))
+        {
+            LeaveOrWait(PullProblem.Cycle, "the source pulls from this node", effects);
             return false;
         }
 
@@ -99,6 +105,7 @@ public sealed partial class Progress
         PullProblem.SourceDamaged => SourceFault.Damaged,
         PullProblem.Diverged => SourceFault.Diverged,
         PullProblem.WrongSource => SourceFault.Wrong,
+        PullProblem.Cycle => SourceFault.Cycle,
         _ => SourceFault.Failing,
     };
 }

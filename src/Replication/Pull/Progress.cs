@@ -190,7 +190,7 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
                 LeaveOrStop(StopReason.Self, "the upstream is this node itself; correct Quicksilver:Upstreams", effects);
                 break;
             case OpenPullStatus.Cycle:
-                LeaveOrWait(PullProblem.WrongSource, "the source pulls from this node", effects);
+                LeaveOrWait(PullProblem.Cycle, "the source pulls from this node", effects);
                 break;
             case OpenPullStatus.SourceBehind:
                 Source = answer.Source;

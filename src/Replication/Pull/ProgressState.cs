@@ -72,6 +72,9 @@ public enum PullProblem
     /// <summary>The source has other records at this replica's position, and no other source has said yet who is right.</summary>
     Diverged = 8,
 
-    /// <summary>The source belongs to another cluster, is this node, or pulls from it.</summary>
+    /// <summary>The source belongs to another cluster, or is this node.</summary>
     WrongSource = 9,
+
+    /// <summary>The source pulls from this node.</summary>
+    Cycle = 10,
 }
