@@ -221,6 +221,7 @@ public sealed partial class NodeStore : IDisposable
         var row = new ByteWriter(192);
         progress.Write(row);
         batch.Put(_database.FamilyId(ColumnFamily.Meta), StorageKeys.Progress, row.WrittenSpan);
+        FailPoint.Hit(FailPoint.CommitWrite);
         try
         {
             _database.Write(batch);
@@ -231,7 +232,9 @@ public sealed partial class NodeStore : IDisposable
             throw;
         }
 
+        FailPoint.Hit(FailPoint.CommitWritten);
         Publish(progress);
+        FailPoint.Hit(FailPoint.CommitPublished);
     }
 
     internal void Publish(StoreProgress progress)

@@ -104,7 +104,9 @@ public sealed class IncomingSnapshot : IDisposable
         }
 
         (Header, Session) = (header, session);
+        FailPoint.Hit(FailPoint.SnapshotCleared);
         Save();
+        FailPoint.Hit(FailPoint.SnapshotBegun);
         return true;
     });
 
@@ -130,6 +132,7 @@ public sealed class IncomingSnapshot : IDisposable
             _current ??= Create(section);
             _current.Put(key, value);
         });
+        FailPoint.Hit(FailPoint.SnapshotBlock);
         ReceivedBytes += block.Length;
         After = isLast ? default : last!;
         if (isLast)
@@ -142,7 +145,9 @@ public sealed class IncomingSnapshot : IDisposable
             Guarded(_directory, () =>
             {
                 FinishFile(section);
+                FailPoint.Hit(FailPoint.SnapshotFile);
                 Save();
+                FailPoint.Hit(FailPoint.SnapshotSaved);
                 return true;
             });
         }

@@ -85,23 +85,29 @@ public sealed partial class NodeStore
 
         var progress = header.Progress with { AppliedIndex = floor?.Index ?? LogIndex.None, FullCopies = current.FullCopies + 1 };
         var next = Database.Open(path, Options.BlockCacheBytes);
+        FailPoint.Hit(FailPoint.InstallBegun);
         try
         {
             foreach (var section in snapshot.Files.GroupBy(file => SnapshotSections.FamilyOf(file.Section)))
             {
                 next.Ingest(section.Key, [.. section.Select(file => file.Path)]);
+                FailPoint.Hit(FailPoint.InstallIngested);
             }
 
             WriteMeta(next, progress, floor);
+            FailPoint.Hit(FailPoint.InstallMeta);
             using (var view = new View(next, progress))
             {
                 Check(view);
             }
 
+            FailPoint.Hit(FailPoint.InstallChecked);
             DirectorySync.Flush(path);
             DirectorySync.Flush(_directory.Path);
             beforeSwitch?.Invoke();
+            FailPoint.Hit(FailPoint.InstallSwitch);
             _directory.SwitchDatabase();
+            FailPoint.Hit(FailPoint.InstallSwitched);
         }
         catch (Exception e)
         {
@@ -117,9 +123,11 @@ public sealed partial class NodeStore
             Publish(progress);
         }
 
+        FailPoint.Hit(FailPoint.InstallPublished);
         var old = previous.Path;
         previous.OnClosed(() => Quietly(() => _directory.Release(old)));
         previous.ReleaseReference();
+        FailPoint.Hit(FailPoint.InstallReleased);
         snapshot.Dispose();
         Quietly(() => Directory.Delete(_directory.SnapshotPath, recursive: true));
     }
