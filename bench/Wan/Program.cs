@@ -33,6 +33,8 @@ root.SetAction(async (parsed, stop) =>
         Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
             $"records to one child: {measured.RawBytes / (double)measured.Records:0} bytes each as stored, {measured.SentBytes / (double)measured.Records:0} as sent: {measured.RawBytes / (double)measured.SentBytes:0.00} times smaller (goal 2.5)"));
+        var bytes = await tiers.BytesOfOneChangeAsync(100, stop);
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"one change of 100 random bytes: {bytes:0} bytes to a child (goal 600)"));
         return 0;
     }
     finally

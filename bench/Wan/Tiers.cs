@@ -126,6 +126,43 @@ internal sealed class Tiers : IAsyncDisposable
             puts.Count, elapsed, bytes, visible, _clients["hub-0"].Session!.Value.Position.Revision.Value - first, after.Raw - before.Raw, after.Sent - before.Sent);
     }
 
+    /// <summary>
+    /// Bytes that the hub's machine sends to its child for one change of 100 bytes, everything of the protocol included: what is sent while one
+    /// is made now and then, less what is sent in the same time while none is.
+    /// </summary>
+    public async Task<double> BytesOfOneChangeAsync(int changes, CancellationToken stop)
+    {
+        var pause = TimeSpan.FromMilliseconds(200);
+        var hub = _clients["hub-0"].Keyspace(Keyspace);
+        var idle = await CountAsync(() => ValueTask.CompletedTask);
+        var busy = await CountAsync(async () =>
+        {
+            var value = new byte[100];
+            lock (_random)
+            {
+                _random.NextBytes(value);
+            }
+
+            await hub.PutAsync("routes/000001", value, cancellation: stop);
+        });
+        return (busy - idle) / (double)changes;
+
+        async Task<long> CountAsync(Func<ValueTask> change)
+        {
+            // What is still on its way belongs to before.
+            await Task.Delay(TimeSpan.FromSeconds(1), _time, stop);
+            var before = _ways[0].BytesToClients;
+            for (var i = 0; i < changes; i++)
+            {
+                await change();
+                await Task.Delay(pause, _time, stop);
+            }
+
+            await Task.Delay(TimeSpan.FromSeconds(1), _time, stop);
+            return _ways[0].BytesToClients - before;
+        }
+    }
+
     private async Task ReadAsync(string region, string key, LogPosition position, long since, LongHistogram times, CancellationToken stop)
     {
         await _clients[region].Keyspace(Keyspace).GetAsync(key, ReadOptions.AtLeast(position), stop);

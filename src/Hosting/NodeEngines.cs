@@ -45,7 +45,7 @@ internal sealed partial class NodeEngines : IAsyncDisposable
         _source = new(settings.NodeId, store, clock, new(), time, () => _replicator?.Path ?? []);
         _snapshots = new(settings.NodeId, store, hub is null ? null : hub.Raft.TermOf, new(), time);
         _pins = new(store, time);
-        _retainer = new(store, clock, FindHolds, RetentionOf(settings), time, loggers.CreateLogger<Retainer>());
+        _retainer = new(store, FindHolds, RetentionOf(settings), time, loggers.CreateLogger<Retainer>());
         if (replicaClock is not null)
         {
             _neighbours = new(settings.NodeId, time, loggers.CreateLogger<RegionNeighbours>());

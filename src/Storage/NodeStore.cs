@@ -205,6 +205,7 @@ public sealed partial class NodeStore : IDisposable
     {
         lock (_writing)
         {
+            ThrowIfFailed();
             var current = Progress;
             if (current.Oldest > progress.Oldest)
             {

@@ -80,6 +80,11 @@ public static class StateHash
             return;
         }
 
+        if (log.Progress.Oldest > pinned.Position.Revision.Next)
+        {
+            throw new InvalidOperationException($"The records after the pinned revision {pinned.Position.Revision} were cut meanwhile. Pin again.");
+        }
+
         long bytes = 0;
         using var cursor = log.OpenLog();
         for (var more = cursor.Seek(pinned.Position.Revision.Next); more && cursor.Revision <= at; more = cursor.Next())

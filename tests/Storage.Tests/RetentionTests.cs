@@ -189,25 +189,64 @@ public sealed class RetentionTests : IDisposable
         AssertWhole(store);
     }
 
-    [Fact]
-    public void The_room_of_a_cut_log_comes_back_when_nobody_sees_it_any_more()
+    /// <summary>Rows that do not compress, in several table files.</summary>
+    private static void Fill(HubStore hub, Random random)
     {
         for (var i = 0; i < 12; i++)
         {
             for (var j = 0; j < 40; j++)
             {
-                // Values that do not compress.
-                var value = string.Concat(Enumerable.Range(0, 1_000).Select(_ => (char)_random.Next(33, 126)));
-                _hub.ApplyOne(_hub.Commands.Put(HubStore.Flags, $"k{_random.Next(80)}", value));
+                var value = string.Concat(Enumerable.Range(0, 1_000).Select(_ => (char)random.Next(33, 126)));
+                hub.ApplyOne(hub.Commands.Put(HubStore.Flags, $"k{random.Next(80)}", value));
             }
 
-            Store.Flush();
+            hub.Store.Flush();
+        }
+    }
+
+    private static long LogTables(NodeStore store) => store.TableBytes.First(tables => tables.Family == "Log").Bytes;
+
+    [Fact]
+    public async Task A_cut_log_is_whole_after_the_power_failed_right_after_its_files_were_deleted()
+    {
+        Assert.SkipWhen(LoopDisk.Missing is not null, $"No power was cut: this needs {LoopDisk.Missing}.");
+        var mounted = _directory.Sub("disk");
+        await using var disk = await LoopDisk.CreateAsync(_directory.Sub("disk.ext4"), mounted, 1_024, Stop);
+        var path = Path.Combine(mounted, "hub");
+        Revision cut;
+        using (var hub = new HubStore(path))
+        {
+            Fill(hub, _random);
+            hub.Store.Sync();
+            var before = LogTables(hub.Store);
+            cut = hub.Store.Progress.Position.Revision;
+            hub.Store.CutLog(cut, Stop);
+            hub.Store.ReclaimLog();
+            Assert.True(LogTables(hub.Store) < before / 2, "Files went.");
+            disk.CutPower();
         }
 
-        long Bytes() => Store.TableBytes.First(tables => tables.Family == "Log").Bytes;
+        await disk.ReturnAsync(Stop);
+        using (var again = new HubStore(path))
+        {
+            Assert.Equal(cut, again.Store.Progress.Oldest);
+            AssertWhole(again.Store);
+        }
+    }
+
+    [Fact]
+    public void The_room_of_a_cut_log_comes_back_when_nobody_sees_it_any_more()
+    {
+        Fill(_hub, _random);
+
+        long Bytes() => LogTables(Store);
 
         var before = Bytes();
-        Assert.InRange(Store.LogBytes(new(1)), before / 2, before * 2);
+        using (var view = Store.AcquireView())
+        {
+            Assert.InRange(NodeStore.LogBytes(view, new(1)), before / 2, before * 2);
+        }
+
         using (var pinned = Store.AcquireView())
         {
             Store.CutLog(Store.Progress.Position.Revision, Stop);
@@ -219,8 +258,35 @@ public sealed class RetentionTests : IDisposable
 
         Store.ReclaimLog();
         Assert.InRange(Bytes(), 0, before / 2);
-        Assert.InRange(Store.LogBytes(Store.Progress.Oldest), 0, before / 5);
+        using (var view = Store.AcquireView())
+        {
+            Assert.InRange(NodeStore.LogBytes(view, view.Progress.Oldest), 0, before / 5);
+        }
+
         AssertWhole(Store);
+    }
+
+    [Fact]
+    public void A_hash_over_records_that_were_cut_is_refused_and_not_wrong()
+    {
+        using var pinned = Store.AcquireView();
+        Write(30);
+        Store.CutLog(new(pinned.Position.Revision.Value + 5), Stop);
+        using var log = Store.AcquireView();
+        Assert.Throws<InvalidOperationException>(() => StateHash.Compute(pinned, log, log.Position.Revision, Stop));
+    }
+
+    [Fact]
+    public void A_log_with_a_hole_is_not_sent_as_a_snapshot()
+    {
+        var batch = new WriteBatchBuilder();
+        var key = new byte[StorageKeys.RevisionBytes];
+        StorageKeys.WriteRevision(key, new(1));
+        key.CopyTo(batch.Delete(Store.Database.FamilyId(ColumnFamily.Log), key.Length));
+        Store.Database.Write(batch);
+        Write(1);
+        using var view = Store.AcquireView();
+        Assert.Equal(StorageFault.Corrupt, Assert.Throws<StorageException>(() => { SnapshotBlock.Read(view, SnapshotSection.Records, [], 1_000); }).Fault);
     }
 
     [Fact]

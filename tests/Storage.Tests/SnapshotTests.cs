@@ -100,6 +100,28 @@ public sealed class SnapshotTests : IDisposable
     }
 
     [Fact]
+    public void A_snapshot_that_cannot_be_put_in_place_leaves_neither_a_database_of_it_nor_harm()
+    {
+        using var directory = DataDirectory.Take(_directory.Sub("full"));
+        using var store = Open(directory);
+        using var source = _hub.Store.AcquireView();
+        using (var incoming = store.OpenIncoming())
+        {
+            Feed(incoming, source);
+            Assert.Throws<IOException>(() => store.Install(incoming, floor: null, beforeSwitch: () => throw new IOException("no room")));
+        }
+
+        Assert.Equal(["db", "snapshot"], Directory.GetDirectories(directory.Path).Select(Path.GetFileName).Order());
+        Assert.Equal(Revision.None, store.Progress.Position.Revision);
+
+        // What was received is still whole, and the next try needs none of it again.
+        using var again = store.OpenIncoming();
+        Assert.True(again.IsComplete);
+        store.Install(again);
+        AssertIsCopy(store, _hub.Hashes());
+    }
+
+    [Fact]
     public void What_was_wrong_is_kept_aside_when_a_snapshot_takes_its_place_also_where_nobody_got_to_move_it()
     {
         foreach (var isCrash in new[] { false, true })

@@ -33,6 +33,7 @@ public sealed class TcpProxy : IAsyncDisposable
     private readonly Task _accepting;
     private volatile Settings _settings = new(ProxyMode.Open, ProxyMode.Open, TimeSpan.Zero, new());
     private int _accepted;
+    private long _toClients;
 
     public TcpProxy(int target)
     {
@@ -53,6 +54,9 @@ public sealed class TcpProxy : IAsyncDisposable
 
     /// <summary>Connections accepted so far.</summary>
     public int Accepted => Volatile.Read(ref _accepted);
+
+    /// <summary>Bytes that servers sent to clients so far.</summary>
+    public long BytesToClients => Interlocked.Read(ref _toClients);
 
     /// <param name="delay">Of every byte, one way.</param>
     public void Set(ProxyMode toServer, ProxyMode toClient, TimeSpan delay = default)
@@ -127,7 +131,8 @@ public sealed class TcpProxy : IAsyncDisposable
             await pair.Server.ConnectAsync(IPAddress.Loopback, Target, _stop.Token);
             Task[] pumps =
             [
-                PumpAsync(pair.Client, pair.Server, settings => settings.ToServer), PumpAsync(pair.Server, pair.Client, settings => settings.ToClient),
+                PumpAsync(pair.Client, pair.Server, settings => settings.ToServer, _ => { }),
+                PumpAsync(pair.Server, pair.Client, settings => settings.ToClient, length => Interlocked.Add(ref _toClients, length)),
             ];
             if ((await Task.WhenAny(pumps)).IsFaulted)
             {
@@ -148,7 +153,7 @@ public sealed class TcpProxy : IAsyncDisposable
         }
     }
 
-    private async Task PumpAsync(Socket from, Socket to, Func<Settings, ProxyMode> modeOf)
+    private async Task PumpAsync(Socket from, Socket to, Func<Settings, ProxyMode> modeOf, Action<int> onBytes)
     {
         // On the way: each piece with the time at which it is due at the other end.
         var wire = Channel.CreateBounded<(byte[] Bytes, long Due)>(new BoundedChannelOptions(256) { SingleReader = true, SingleWriter = true });
@@ -158,6 +163,7 @@ public sealed class TcpProxy : IAsyncDisposable
         {
             while (!delivering.IsCompleted && await from.ReceiveAsync(buffer.AsMemory(), _stop.Token) is var length and > 0)
             {
+                onBytes(length);
                 var due = TimeProvider.System.GetTimestamp() + (long)(_settings.Delay.TotalSeconds * TimeProvider.System.TimestampFrequency);
                 await wire.Writer.WriteAsync((buffer[..length], due), _stop.Token);
             }

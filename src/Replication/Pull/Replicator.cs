@@ -209,9 +209,10 @@ public sealed partial class Replicator : IAsyncDisposable
     /// <summary>One at a time: they share a directory.</summary>
     private async Task<IncomingSnapshot?> ReceiveAsync(long attempt, Task<IncomingSnapshot?> before)
     {
+        // Its own link, and not one that comes while it waits.
+        var connection = Volatile.Read(ref _connection);
         (await before.ConfigureAwait(false))?.Dispose();
         await Task.Yield();
-        var connection = Volatile.Read(ref _connection);
         try
         {
             if (connection is null)
@@ -253,9 +254,13 @@ public sealed partial class Replicator : IAsyncDisposable
         }
         catch (Exception e) when (e is StorageException or ArgumentException)
         {
-            // The old state is there, as it was. What was received is no use.
+            // The old state is there, as it was. What was received is no use, unless it is only this node's disk.
             LogInstallFailed(e);
-            DiscardSnapshot();
+            if (e is not StorageException { Fault: StorageFault.Io })
+            {
+                DiscardSnapshot();
+            }
+
             return new ProgressEvent.BootstrapFailed(install.Attempt, e.Message);
         }
     }

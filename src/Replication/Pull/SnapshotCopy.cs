@@ -30,7 +30,15 @@ public sealed partial class SnapshotCopy(ReplicaIdentity self, NodeStore store, 
         var snapshot = store.OpenIncoming();
         try
         {
-            bool IsOfUse(SnapshotHeader header) => header.Progress.Position.Revision >= store.Progress.Position.Revision && isOfUse?.Invoke(header) != false;
+            bool IsOfUse(SnapshotHeader header)
+            {
+                var (theirs, own) = (header.Progress, store.Progress);
+
+                // One that was put in place already may still lie there.
+                var isOwn = (theirs.Cluster, theirs.Position, theirs.Chain) == (own.Cluster, own.Position, own.Chain) && theirs.AppliedIndex <= own.AppliedIndex
+                    && theirs.Oldest == own.Oldest;
+                return !isOwn && theirs.Position.Revision >= own.Position.Revision && isOfUse?.Invoke(header) != false;
+            }
 
             // What is there may be of another time, before this store went on by itself.
             if (snapshot.Header is not { } begun || begun.Source != node || !IsOfUse(begun))

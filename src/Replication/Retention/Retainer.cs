@@ -10,7 +10,7 @@ namespace Quicksilver.Replication;
 /// </summary>
 /// <param name="holds">The children that still need something.</param>
 public sealed partial class Retainer(
-    NodeStore store, ILogClock clock, Func<IReadOnlyCollection<RetentionHold>> holds, RetentionOptions options, TimeProvider time,
+    NodeStore store, Func<IReadOnlyCollection<RetentionHold>> holds, RetentionOptions options, TimeProvider time,
     ILogger<Retainer> logger) : IAsyncDisposable
 {
     private readonly CancellationTokenSource _stop = new();
@@ -58,7 +58,7 @@ public sealed partial class Retainer(
         RetentionCut? cut;
         using (var view = store.AcquireView())
         {
-            cut = view.Progress.Cluster.IsNone ? null : RetentionPolicy.Decide(options, new Log(store, view), clock.Now, holds());
+            cut = view.Progress.Cluster.IsNone ? null : RetentionPolicy.Decide(options, new Log(view), holds());
         }
 
         if (cut is not null)
@@ -77,7 +77,7 @@ public sealed partial class Retainer(
         store.ReclaimLog();
     }
 
-    private sealed class Log(NodeStore store, View view) : IRetainedLog
+    private sealed class Log(View view) : IRetainedLog
     {
         public Revision Oldest => view.Progress.Oldest;
 
@@ -85,7 +85,7 @@ public sealed partial class Retainer(
 
         public LogTime LogTime => view.Progress.LogTime;
 
-        public long BytesFrom(Revision from) => store.LogBytes(from);
+        public long BytesFrom(Revision from) => NodeStore.LogBytes(view, from);
 
         public Revision FirstSince(LogTime time) => ChangeLog.FirstSince(view, time);
     }

@@ -41,7 +41,10 @@ public interface IRetainedLog
 
     Revision Last { get; }
 
-    /// <summary>Log time of the state.</summary>
+    /// <summary>
+    /// Log time of the state. Ages are judged by it and by no clock: one that was wrong when the node started would cut everything. A log that
+    /// rests does not age.
+    /// </summary>
     LogTime LogTime { get; }
 
     /// <summary>About how many bytes the records from a revision on take.</summary>
@@ -62,10 +65,9 @@ public readonly record struct RetentionHold(NodeId Child, Revision From);
 public static class RetentionPolicy
 {
     /// <summary>What is to be cut now; null where nothing is.</summary>
-    /// <param name="now">Log time as it is known; none where it is not, and then nothing is cut for its age.</param>
-    public static RetentionCut? Decide(RetentionOptions options, IRetainedLog log, LogTime now, IReadOnlyCollection<RetentionHold> holds)
+    public static RetentionCut? Decide(RetentionOptions options, IRetainedLog log, IReadOnlyCollection<RetentionHold> holds)
     {
-        var byAge = now.Value > options.MaxAge.TotalMilliseconds ? log.FirstSince(now.Add(-options.MaxAge)) : log.Oldest;
+        var byAge = log.LogTime.Value > options.MaxAge.TotalMilliseconds ? log.FirstSince(log.LogTime.Add(-options.MaxAge)) : log.Oldest;
         var due = Later(byAge, FirstWithin(log, options.MaxBytes));
         due = Earlier(due, Needed(options, log));
         if (due <= log.Oldest)

@@ -169,9 +169,15 @@ public sealed class LogSource(
             return (OpenPullStatus.SourceBehind, default);
         }
 
-        if (request.Position.Revision.Next < progress.Oldest || view.FindChain(request.Position.Revision) is not { } chain)
+        if (request.Position.Revision.Next < progress.Oldest)
         {
             return (OpenPullStatus.TooOld, default);
+        }
+
+        if (view.FindChain(request.Position.Revision) is not { } chain)
+        {
+            // It should be there. A child must not take a copy of what is damaged.
+            return (OpenPullStatus.Unavailable, default);
         }
 
         return (chain == request.Chain ? OpenPullStatus.Open : OpenPullStatus.Diverged, chain);

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Text;
+using Quicksilver.Model;
 using RocksDbSharp;
 
 namespace Quicksilver.Storage.Native;
@@ -41,6 +42,9 @@ internal sealed class Database
 
     /// <summary>What Views still see of the change log.</summary>
     public LogHolds LogHolds { get; } = new();
+
+    /// <summary>The beginning of the change log that is known to be on disk. For the one who cuts.</summary>
+    public Revision DurableCut { get; set; } = Revision.None.Next;
 
     public IntPtr Family(ColumnFamily family) => _families[(int)family];
 

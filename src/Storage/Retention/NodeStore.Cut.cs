@@ -12,6 +12,9 @@ public sealed partial class NodeStore
     /// <summary>Records that are looked at in one step: what one write batch may hold.</summary>
     private const int CutStep = 10_000;
 
+    /// <summary>Bytes of records after which a step ends: it holds a View, and a stop waits for it.</summary>
+    private const long CutStepBytes = 64L << 20;
+
     /// <summary>
     /// Cuts the change log: <paramref name="oldest"/> is the first revision that stays. It may be one more than the last there is. Never
     /// back; a revision that is gone already is nothing to do. Throws <see cref="StorageException"/>: Corrupt where the log is damaged,
@@ -25,11 +28,11 @@ public sealed partial class NodeStore
         {
             cancellation.ThrowIfCancellationRequested();
             ThrowIfFailed();
-            CutOneStep(oldest);
+            CutOneStep(oldest, cancellation);
         }
     }
 
-    private void CutOneStep(Revision oldest)
+    private void CutOneStep(Revision oldest, CancellationToken cancellation)
     {
         var batch = new WriteBatchBuilder();
         var cuts = new Dictionary<KeyspaceId, KeyspaceCut>();
@@ -43,8 +46,12 @@ public sealed partial class NodeStore
             chain = view.Progress.OldestChain;
             Span<byte> key = stackalloc byte[StorageKeys.KeyspaceLogBytes];
             using var cursor = view.OpenLog();
-            for (var more = cursor.Seek(next); more && next < oldest && next.Value - first.Value < CutStep; more = cursor.Next())
+            long bytes = 0;
+            for (var more = cursor.Seek(next); more && next < oldest && next.Value - first.Value < CutStep && bytes < CutStepBytes; more = cursor.Next())
             {
+                cancellation.ThrowIfCancellationRequested();
+                bytes += cursor.Record.Length;
+
                 // What is forgotten here cannot be told from damage later, so it is checked as if it were sent.
                 chain = ChangeLog.CheckedChain(cursor.Record, next, chain);
                 var record = RecordView.Parse(cursor.Record);
@@ -62,6 +69,7 @@ public sealed partial class NodeStore
 
         lock (_writing)
         {
+            ThrowIfFailed();
             if (database != _database)
             {
                 // A snapshot came in between.
@@ -89,22 +97,42 @@ public sealed partial class NodeStore
     /// <summary>Gives back the room of records that were cut and that no View sees any more. Throws <see cref="StorageException"/>.</summary>
     public void ReclaimLog()
     {
-        var database = _database;
-        if (database.LogHolds.Oldest is { } held && held > Revision.None.Next)
+        // The View keeps its database open: another may take its place meanwhile.
+        using var view = AcquireView();
+        var database = view.Database;
+        if (database.LogHolds.Oldest is not { } held || held == Revision.None.Next)
         {
-            Span<byte> last = stackalloc byte[StorageKeys.RevisionBytes];
-            StorageKeys.WriteRevision(last, new(held.Value - 1));
-            database.DeleteFilesUpTo(ColumnFamily.Log, last);
+            return;
         }
+
+        if (held > database.DurableCut)
+        {
+            // Files go for good at once. That the log begins later must be as durable before.
+            try
+            {
+                database.SyncWal();
+            }
+            catch (StorageException e)
+            {
+                Fail(e);
+                throw;
+            }
+
+            database.DurableCut = held;
+        }
+
+        Span<byte> last = stackalloc byte[StorageKeys.RevisionBytes];
+        StorageKeys.WriteRevision(last, new(held.Value - 1));
+        database.DeleteFilesUpTo(ColumnFamily.Log, last);
     }
 
     /// <summary>About how many bytes the records from <paramref name="from"/> on take on disk; what is in memory is not in it.</summary>
-    public long LogBytes(Revision from)
+    public static long LogBytes(View view, Revision from)
     {
         Span<byte> start = stackalloc byte[StorageKeys.RevisionBytes];
         Span<byte> end = stackalloc byte[StorageKeys.RevisionBytes];
         StorageKeys.WriteRevision(start, from);
         StorageKeys.WriteRevision(end, new(long.MaxValue));
-        return Database.ApproximateBytes(ColumnFamily.Log, start, end);
+        return view.Database.ApproximateBytes(ColumnFamily.Log, start, end);
     }
 }

@@ -34,9 +34,10 @@ public sealed partial class NodeStore
         get
         {
             long sum = 0;
+            using var view = AcquireView();
             foreach (var family in new[] { ColumnFamily.Data, ColumnFamily.Log, ColumnFamily.KeyspaceLog })
             {
-                sum += (long)(Database.Property(family, "rocksdb.estimate-live-data-size") + Database.Property(family, "rocksdb.cur-size-all-mem-tables"));
+                sum += (long)(view.Database.Property(family, "rocksdb.estimate-live-data-size") + view.Database.Property(family, "rocksdb.cur-size-all-mem-tables"));
             }
 
             return sum;
@@ -44,8 +45,15 @@ public sealed partial class NodeStore
     }
 
     /// <summary>What tables take on disk, bytes, by the name of their column family; memtables and write-ahead logs are not in it.</summary>
-    public IEnumerable<(string Family, long Bytes)> TableBytes =>
-        Enum.GetValues<ColumnFamily>().Select(family => (family.ToString(), (long)Database.Property(family, "rocksdb.total-sst-files-size")));
+    public IReadOnlyList<(string Family, long Bytes)> TableBytes
+    {
+        get
+        {
+            // The View keeps its database open: another may take its place meanwhile.
+            using var view = AcquireView();
+            return [.. Enum.GetValues<ColumnFamily>().Select(family => (family.ToString(), (long)view.Database.Property(family, "rocksdb.total-sst-files-size")))];
+        }
+    }
 
     /// <summary>
     /// The snapshot, whole, takes the place of what the store has: a database is built of it aside and checked, then it is the node's, in
@@ -77,14 +85,19 @@ public sealed partial class NodeStore
             throw new ArgumentException($"The snapshot is of revision {header.Progress.Position.Revision}, the store is at {current.Position.Revision} already.", nameof(snapshot));
         }
 
-        var path = _directory.NextDatabasePath;
-        if (Directory.Exists(path))
-        {
-            Directory.Delete(path, recursive: true);
-        }
-
         var progress = header.Progress with { AppliedIndex = floor?.Index ?? LogIndex.None, FullCopies = current.FullCopies + 1 };
-        var next = Database.Open(path, Options.BlockCacheBytes);
+        var path = "";
+        var next = OnDisk(() =>
+        {
+            path = _directory.NextDatabasePath;
+            if (Directory.Exists(path))
+            {
+                Directory.Delete(path, recursive: true);
+            }
+
+            return Database.Open(path, Options.BlockCacheBytes);
+        });
+        var isSwitching = false;
         FailPoint.Hit(FailPoint.InstallBegun);
         try
         {
@@ -102,16 +115,27 @@ public sealed partial class NodeStore
             }
 
             FailPoint.Hit(FailPoint.InstallChecked);
-            DirectorySync.Flush(path);
-            DirectorySync.Flush(_directory.Path);
+            OnDisk(() =>
+            {
+                DirectorySync.Flush(path);
+                DirectorySync.Flush(_directory.Path);
+                return true;
+            });
             beforeSwitch?.Invoke();
             FailPoint.Hit(FailPoint.InstallSwitch);
+            isSwitching = true;
             _directory.SwitchDatabase();
             FailPoint.Hit(FailPoint.InstallSwitched);
         }
         catch (Exception e)
         {
             next.ReleaseReference();
+            if (!isSwitching)
+            {
+                // It holds the room that the next try needs. From the switch on it may be the one that counts.
+                Quietly(() => Directory.Delete(path, recursive: true));
+            }
+
             throw e is MalformedDataException ? new StorageException(StorageFault.Corrupt, $"The snapshot of '{header.Source}' is damaged. {e.Message}", e) : e;
         }
 
@@ -130,6 +154,18 @@ public sealed partial class NodeStore
         FailPoint.Hit(FailPoint.InstallReleased);
         snapshot.Dispose();
         Quietly(() => Directory.Delete(_directory.SnapshotPath, recursive: true));
+    }
+
+    private static T OnDisk<T>(Func<T> act)
+    {
+        try
+        {
+            return act();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new StorageException(StorageFault.Io, $"Cannot put a snapshot in place: {e.Message}", e);
+        }
     }
 
     private void WriteMeta(Database next, StoreProgress progress, RaftFloor? floor)

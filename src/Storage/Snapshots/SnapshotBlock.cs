@@ -86,9 +86,9 @@ public static class SnapshotBlock
             return (view.Header.Revision, Digest: view.ComputeDigest(), view.LogChain);
         }, $"revision {revision}");
 
-        // Before the first record that is kept there is none to compare with.
+        // Where there is none before it, a record is missing.
         before ??= view.FindChain(new(revision.Value - 1));
-        if (record.Revision != revision || (before is { } chain && chain.Append(record.Digest) != record.LogChain))
+        if (record.Revision != revision || before is not { } chain || chain.Append(record.Digest) != record.LogChain)
         {
             throw new StorageException(StorageFault.Corrupt, $"The change-log record of revision {revision} does not fit the chain: it is damaged.");
         }
