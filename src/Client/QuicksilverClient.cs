@@ -153,7 +153,7 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
 
     private async Task<CommitManyAnswer> SendOnceAsync(LinkSession session, Route route, CommitManyRequest request)
     {
-        var answer = await route.Call(session.Grains)(request, CancellationToken.None).AsTask().WaitAsync(session.Lost).ConfigureAwait(false);
+        var answer = await route.Call(session.Grains)(request with { Cluster = SessionState.Cluster }, CancellationToken.None).AsTask().WaitAsync(session.Lost).ConfigureAwait(false);
         _writes?.Learn(session, answer);
         return answer;
     }

@@ -19,6 +19,18 @@ internal sealed class Session(TimeProvider time)
     private long _logTimeAt;
     private bool _hasLogTime;
 
+    /// <summary>The cluster that this session is of; none before it has heard of one.</summary>
+    public ClusterUuid Cluster
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _cluster;
+            }
+        }
+    }
+
     public SessionToken? Token
     {
         get

@@ -139,8 +139,9 @@ internal sealed partial class NodeEngines : IAsyncDisposable
             }
             catch (Exception e) when (again && e is MemberRemovedException or NeedsRepairException or StorageException { Fault: StorageFault.Corrupt })
             {
+                var own = store?.Progress.Cluster ?? default;
                 store?.Dispose();
-                if (e is not MemberRemovedException && (peers is null || await peers.AskAsync(cancellation) is not { IsMember: false }))
+                if (e is not MemberRemovedException && (peers is null || await peers.AskAsync(cancellation) is not { IsMember: false } word || !word.IsOf(own)))
                 {
                     throw;
                 }

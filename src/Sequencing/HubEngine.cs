@@ -83,6 +83,7 @@ public sealed partial class HubEngine : IHubMembership, IAsyncDisposable
         if (standing != MemberStanding.Member)
         {
             var word = peers is null ? null : await peers.AskAsync(cancellation).ConfigureAwait(false);
+            word = word?.IsOf(store.Progress.Cluster) == true ? word : null;
             switch (standing)
             {
                 case MemberStanding.Forgetful when word is { IsMember: false }:
@@ -143,8 +144,9 @@ public sealed partial class HubEngine : IHubMembership, IAsyncDisposable
                     throw new MemberRemovedException($"'{raft.Self}' was taken out of the hub while it was away.");
                 }
 
-                RaftLogStore.Install(store, raft.LogDirectory, snapshot);
+                // Members first: those that are newer than the state do no harm, and older ones would stay.
                 members.AdoptNewer(agreed);
+                RaftLogStore.Install(store, raft.LogDirectory, snapshot);
             }
         }
 
@@ -236,7 +238,7 @@ public sealed partial class HubEngine : IHubMembership, IAsyncDisposable
                 {
                     heard = _time.GetTimestamp();
                 }
-                else if (_time.GetElapsedTime(heard) > LeaderlessLimit && await _peers.AskAsync(_stop.Token).ConfigureAwait(false) is { IsMember: false })
+                else if (_time.GetElapsedTime(heard) > LeaderlessLimit && await _peers.AskAsync(_stop.Token).ConfigureAwait(false) is { IsMember: false } word && word.IsOf(_store.Progress.Cluster))
                 {
                     _members.Forget();
                     _fault.TrySetResult(Removed());

@@ -35,7 +35,12 @@ public interface IHubPeers
 /// <summary>What a hub says of a node.</summary>
 /// <param name="IsMember">True where it has a vote.</param>
 /// <param name="InvitedAt">The Raft endpoint from which it may become a member; null where nobody has invited it.</param>
-public sealed record HubWord(bool IsMember, IPEndPoint? InvitedAt);
+/// <param name="Cluster">The cluster of the hub that says so; none where it did not say.</param>
+public sealed record HubWord(bool IsMember, IPEndPoint? InvitedAt, ClusterUuid Cluster = default)
+{
+    /// <summary>False where another hub spoke: an address may have come to lead to it. Its word says nothing of a node of this cluster.</summary>
+    public bool IsOf(ClusterUuid own) => own.IsNone || Cluster.IsNone || own == Cluster;
+}
 
 /// <summary>
 /// This node was taken out of the hub. What it has on disk counts no more: it can be set aside, and the node can join anew, where it is invited.

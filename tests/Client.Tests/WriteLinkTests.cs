@@ -20,11 +20,12 @@ public sealed class WriteLinkTests : IAsyncDisposable
     private readonly Dictionary<string, ClusterUuid> _clusters = [];
     private readonly WriteLink _writes;
     private int _opens;
+    private ClusterUuid _own;
 
     public WriteLinkTests()
     {
         _reads = new(_time, "a:1");
-        _writes = new(_reads, ["a:1", "b:1", "c:1"], Open, session => Task.FromResult(Context(null, _clusters.GetValueOrDefault(session.Gateway, Cluster))), _time, NullLogger.Instance);
+        _writes = new(_reads, ["a:1", "b:1", "c:1"], Open, session => Task.FromResult(Context(null, _clusters.GetValueOrDefault(session.Gateway, Cluster))), _time, NullLogger.Instance, () => _own);
     }
 
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
@@ -116,6 +117,30 @@ public sealed class WriteLinkTests : IAsyncDisposable
         Assert.Equal("a:1", _writes.Current!.Gateway);
         _writes.Learn(_reads.Current!, Nobody);
         await Eventually.TrueAsync(() => _writes.Current!.Gateway != "a:1" && _writes.Current!.Gateway != other.Gateway, "writes through the third gateway", Stop);
+    }
+
+    [Fact]
+    public async Task What_an_answer_of_another_cluster_says_of_gateways_is_not_heeded_and_its_gateway_left()
+    {
+        Name(_reads.Current!, "b:1");
+        await Through("b:1");
+        _own = new(5, 5);
+        Name(_writes.Current!, "c:1");
+        Assert.Equal("a:1", _writes.Current!.Gateway);
+        Name(_reads.Current!, "c:1");
+        _writes.Learn(_reads.Current!, Nobody);
+        Assert.Equal(1, _opens);
+    }
+
+    [Fact]
+    public async Task After_the_followed_gateway_was_lost_another_is_tried_where_that_of_reads_has_nobody()
+    {
+        Name(_reads.Current!, "b:1");
+        await Through("b:1");
+        await _opened["b:1"].ReplaceSessionAsync();
+        Assert.Equal("a:1", _writes.Current!.Gateway);
+        _writes.Learn(_reads.Current!, Nobody);
+        await Eventually.TrueAsync(() => _writes.Current!.Gateway != "a:1", "writes through another gateway", Stop);
     }
 
     [Fact]

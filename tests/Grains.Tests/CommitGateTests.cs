@@ -80,6 +80,20 @@ public sealed class CommitGateTests : IDisposable
         Assert.Equal(2, _path.Commands.Count);
     }
 
+    [Fact]
+    public async Task Commands_for_another_cluster_are_refused_before_anything_is_done()
+    {
+        var block = CommandBatch.Pack(Puts(3));
+        var answer = await _gate.CommitAsync(new(block) { Cluster = new(9, 9) }, _ => null, Stop);
+        Assert.All(answer.Outcomes, outcome => Assert.Equal(CommitKind.Unavailable, outcome.Kind));
+        Assert.Equal((3, _hub.Store.Progress.Cluster), (answer.Outcomes.Length, answer.Context.Cluster));
+        Assert.Empty(_path.Commands);
+        foreach (var cluster in new[] { default, _hub.Store.Progress.Cluster })
+        {
+            Assert.Equal(CommitKind.Committed, (await _gate.CommitAsync(new(block) { Cluster = cluster }, _ => null, Stop)).Outcomes[2].Kind);
+        }
+    }
+
     public void Dispose()
     {
         _hub.Dispose();

@@ -48,7 +48,7 @@ public sealed class SerializerTests : IDisposable
         new LogPage(PageStatus.Ok, Cluster, Position, new(4), new(99), TimeSpan.Zero, new(10), new(20), Bytes, [Node, Node], PageEncoding.Zstd, 99),
         new OpenSnapshotRequest(Node, Region, Cluster), new OpenSnapshotAnswer(SnapshotStatus.Ok, 5, Bytes),
         new NextBlockRequest(5, SnapshotSection.Records, Bytes, 8), new NextBlockAnswer(SnapshotStatus.SourceDamaged, Bytes),
-        Context, Context with { WriteGateway = null }, new CallId(7, 9), new CommitManyRequest(Bytes) { Call = new(7, 9) },
+        Context, Context with { WriteGateway = null }, new CallId(7, 9), new CommitManyRequest(Bytes) { Call = new(7, 9), Cluster = Cluster },
         new CommitManyAnswer([CommitOutcome.Committed(new(5)), CommitOutcome.Invalid("x")], Context), new CommitManyAnswer([], Context),
         Requirement, new GetManyRequest(Requirement, Bytes), new GetManyAnswer(ReadStatus.Overloaded, Context, Bytes, "problem"),
         new GetManyAnswer(ReadStatus.Ok, Context, default, null), new ScanRequest(Requirement, Bytes, Bytes, Bytes, 10, Bytes),
@@ -58,9 +58,9 @@ public sealed class SerializerTests : IDisposable
         new ListKeyspacesAnswer(ReadStatus.Ok, Context, [Keyspace, Keyspace with { Id = new(1) }], true, "problem"),
         new PinAnswer(5, Cluster, Position, "problem"), new StateHashAnswer(Position, Chain, Chain with { Low = 1 }, 100, "problem"),
         Child, Status, Status with { LagRevisions = null, Lag = null, Upstreams = [], Children = [] },
-        new HubMembersAnswer(HubAnswerStatus.Ok, [new(NodeId.Parse("hub-1"), "127.0.0.1:2")], NodeId.Parse("hub-0"), new(77), "problem", [new(NodeId.Parse("hub-3"), "127.0.0.1:3")]), new HubMemberInfo(NodeId.Parse("hub-1"), "127.0.0.1:1"),
+        new HubMembersAnswer(HubAnswerStatus.Ok, [new(NodeId.Parse("hub-1"), "127.0.0.1:2")], NodeId.Parse("hub-0"), new(77), "problem", [new(NodeId.Parse("hub-3"), "127.0.0.1:3")], Cluster), new HubMemberInfo(NodeId.Parse("hub-1"), "127.0.0.1:1"),
         new HubChangeAnswer(HubAnswerStatus.UnderWay, "problem"),
-        new HubProgress(Cluster, Position, Chain, new(3), new(88), new(99), 1, new(7), new(55), [new(NodeId.Parse("hub-1"), "127.0.0.1:1")], new(66)),
+        new HubProgress(Cluster, Position, Chain, new(3), new(88), new(99), 1, new(7), new(55), [new(NodeId.Parse("hub-1"), "127.0.0.1:1")], new(66), [new(NodeId.Parse("hub-3"), "127.0.0.1:3")]),
         new ClusterStatus(Context, [Status, Status with { Lag = null }], ["silent-0"]),
     ];
 

@@ -66,6 +66,21 @@ public sealed class RaftLogStoreTests : IDisposable
     }
 
     [Fact]
+    public void Nothing_of_the_log_goes_by_its_age()
+    {
+        var path = _directory.Sub("age");
+        using (Open(path))
+        {
+        }
+
+        var options = File.ReadAllText(Directory.GetFiles(Path.Combine(path, "db"), "OPTIONS-*").Order().Last());
+        string Of(string family, string option) => options[options.IndexOf($"[CFOptions \"{family}\"]", StringComparison.Ordinal)..]
+            .Split('\n').Select(line => line.Trim()).First(line => line.StartsWith(option + "=", StringComparison.Ordinal)).Split('=')[1];
+        Assert.Equal(("kCompactionStyleFIFO", "0"), (Of("raft", "compaction_style"), Of("raft", "ttl")));
+        Assert.Equal(("0", "0"), (Of("log", "periodic_compaction_seconds"), Of("keyspaceLog", "periodic_compaction_seconds")));
+    }
+
+    [Fact]
     public void A_log_that_is_cut_again_and_again_takes_no_more_room_and_has_all_that_was_not_cut()
     {
         const int Entries = 900;

@@ -276,9 +276,10 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
         finally
         {
             // Order matters: first nobody new gets the session, then its calls are let go, then its connections are cut.
-            if (Volatile.Read(ref _up).Task.IsCompleted)
+            // One who waits may have put the next in its place already, and waits for that.
+            if (Volatile.Read(ref _up) is { Task.IsCompleted: true } up)
             {
-                Volatile.Write(ref _up, new(TaskCreationOptions.RunContinuationsAsynchronously));
+                Interlocked.CompareExchange(ref _up, new(TaskCreationOptions.RunContinuationsAsynchronously), up);
             }
 
             await CancelAsync(lost).ConfigureAwait(false);

@@ -27,6 +27,7 @@ public sealed partial class WriteLink : ILink
     private readonly IReadOnlyList<string> _gateways;
     private readonly Func<string, ILink> _open;
     private readonly Func<LinkSession, Task<AnswerContext>> _ask;
+    private readonly Func<ClusterUuid>? _own;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly CancellationTokenSource _stop = new();
@@ -55,7 +56,8 @@ public sealed partial class WriteLink : ILink
 
     /// <param name="reads">Where reads go; not disposed with this.</param>
     /// <param name="options">Those of <paramref name="reads"/>.</param>
-    public WriteLink(GatewayLink reads, GatewayLinkOptions options, TimeProvider time, ILoggerFactory loggers)
+    /// <param name="own">The cluster that writes are for, none where it is not known yet; null where the first to answer says it.</param>
+    public WriteLink(GatewayLink reads, GatewayLinkOptions options, TimeProvider time, ILoggerFactory loggers, Func<ClusterUuid>? own = null)
         : this(
             reads, options.Gateways,
             gateway =>
@@ -64,7 +66,7 @@ public sealed partial class WriteLink : ILink
                 link.Start();
                 return link;
             },
-            session => session.Grains.GetGrain<IClusterGrain>(0).Ping().AsTask(), time, loggers.CreateLogger<WriteLink>())
+            session => session.Grains.GetGrain<IClusterGrain>(0).Ping().AsTask(), time, loggers.CreateLogger<WriteLink>(), own)
     {
     }
 
@@ -73,8 +75,10 @@ public sealed partial class WriteLink : ILink
     /// <param name="open">Makes and starts a link to one gateway, which this owns.</param>
     /// <param name="ask">Asks a session whose it is.</param>
     internal WriteLink(
-        ILink reads, IReadOnlyList<string> gateways, Func<string, ILink> open, Func<LinkSession, Task<AnswerContext>> ask, TimeProvider time, ILogger logger)
+        ILink reads, IReadOnlyList<string> gateways, Func<string, ILink> open, Func<LinkSession, Task<AnswerContext>> ask, TimeProvider time, ILogger logger,
+        Func<ClusterUuid>? own = null)
     {
+        _own = own;
         _reads = reads;
         _gateways = gateways;
         _open = open;
@@ -94,6 +98,17 @@ public sealed partial class WriteLink : ILink
     /// <summary>To be told every answer to a write, and whose it was.</summary>
     public void Learn(LinkSession from, CommitManyAnswer answer)
     {
+        if (_own?.Invoke() is { IsNone: false } own && !answer.Context.Cluster.IsNone && answer.Context.Cluster != own)
+        {
+            // An address that leads to another cluster by now: what it says of gateways is not for these writes.
+            if (Volatile.Read(ref _followed) is { } foreign && foreign.Session == from)
+            {
+                Leave();
+            }
+
+            return;
+        }
+
         if (Array.Exists(answer.Outcomes, outcome => outcome.Kind == CommitKind.Unavailable))
         {
             OnNobody(from, answer.Context.Cluster);
@@ -123,7 +138,7 @@ public sealed partial class WriteLink : ILink
 
     private void OnNobody(LinkSession from, ClusterUuid cluster)
     {
-        if (Volatile.Read(ref _followed) is { } followed)
+        if (Volatile.Read(ref _followed) is { Session: not { Lost.IsCancellationRequested: true } } followed)
         {
             if (followed.Session == from)
             {

@@ -22,6 +22,7 @@ public enum HubAnswerStatus : byte
 /// <param name="Members">The voting members as the leader knows them after a read barrier; empty unless the status is Ok.</param>
 /// <param name="Leader">Who answered; null unless the status is Ok.</param>
 /// <param name="AppliedIndex">The Raft entry of which the leader has the state: all that is said here is in.</param>
+/// <param name="Cluster">Whose members they are; none unless the status is Ok.</param>
 /// <param name="Invited">Nodes that may become members, from those endpoints; a member may be among them that is about to be rebuilt. Null from a build that knows no invitations.</param>
 [GenerateSerializer, Immutable, Alias("qs.HubMembersAnswer")]
 public sealed record HubMembersAnswer(
@@ -30,7 +31,8 @@ public sealed record HubMembersAnswer(
     [property: Id(2)] NodeId? Leader,
     [property: Id(3)] LogIndex AppliedIndex,
     [property: Id(4)] string? Problem,
-    [property: Id(5)] HubMemberInfo[]? Invited);
+    [property: Id(5)] HubMemberInfo[]? Invited,
+    [property: Id(6)] ClusterUuid Cluster = default);
 
 /// <param name="Endpoint">Of its Raft port: <c>address:port</c>.</param>
 [GenerateSerializer, Immutable, Alias("qs.HubMemberInfo")]
@@ -45,6 +47,7 @@ public sealed record HubChangeAnswer([property: Id(0)] HubAnswerStatus Status, [
 /// All of it is from one View, but the members.
 /// </summary>
 /// <param name="Members">Who votes.</param>
+/// <param name="Invited">Nodes that may become members, as of that entry too.</param>
 /// <param name="MembersAsOf">A Raft entry, not before the applied one, up to which every change of the members is in.</param>
 [GenerateSerializer, Immutable, Alias("qs.HubProgress")]
 public sealed record HubProgress(
@@ -58,7 +61,8 @@ public sealed record HubProgress(
     [property: Id(7)] KeyspaceId NextKeyspace,
     [property: Id(8)] LogTime OperationsFloor,
     [property: Id(9)] HubMemberInfo[] Members,
-    [property: Id(10)] LogIndex MembersAsOf);
+    [property: Id(10)] LogIndex MembersAsOf,
+    [property: Id(11)] HubMemberInfo[]? Invited = null);
 
 /// <summary>The hub and who votes in it (key: 0). Served by hub silos only; holds no state.</summary>
 [Alias("qs.IHub")]

@@ -9,6 +9,12 @@ public sealed record CommitManyRequest([property: Id(0)] Payload Commands)
 {
     /// <summary>From a node of the hub to its leader: which call it is. None elsewhere.</summary>
     [Id(1)] public CallId Call { get; init; }
+
+    /// <summary>
+    /// The cluster that the commands are for; none where the sender does not know one yet. A node of another cluster, to which an address may
+    /// have come to lead, refuses them all as Unavailable: they name keyspaces by numbers that it has as well.
+    /// </summary>
+    [Id(2)] public ClusterUuid Cluster { get; init; }
 }
 
 /// <param name="Outcomes">One per command, in the order of the request.</param>

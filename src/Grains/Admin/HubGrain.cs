@@ -54,7 +54,8 @@ public sealed class HubGrain(NodeContext node, NodeDirectory nodes, HubAccess hu
             progress.Cluster, progress.Position, progress.Chain, progress.Oldest, progress.AppliedIndex, progress.LogTime, progress.FeatureLevel,
             progress.NextKeyspace, progress.OperationsFloor,
             agreed is null ? [] : MemberChanges.Describe(agreed.Members),
-            agreed is null || agreed.AsOf < progress.AppliedIndex ? progress.AppliedIndex : agreed.AsOf));
+            agreed is null || agreed.AsOf < progress.AppliedIndex ? progress.AppliedIndex : agreed.AsOf,
+            agreed is null ? [] : MemberChanges.Describe(agreed.Invited)));
     }
 
     private string NoLeader => node.Role == NodeRole.Hub ? "the hub has no leader" : "this is not a node of the hub; ask a gateway of the hub";

@@ -31,7 +31,7 @@ public sealed class MemberChanges(NodeContext node, HubAccess hub, NodeDirectory
             if (hub.Sequencer is { } sequencer && await sequencer.ReadBarrierAsync(limit.Token) is not null)
             {
                 var agreed = hub.Membership!.Agreed;
-                return new(HubAnswerStatus.Ok, Describe(agreed.Members), node.Node, node.Store.Progress.AppliedIndex, null, Describe(agreed.Invited));
+                return new(HubAnswerStatus.Ok, Describe(agreed.Members), node.Node, node.Store.Progress.AppliedIndex, null, Describe(agreed.Invited), node.Store.Progress.Cluster);
             }
 
             return new(HubAnswerStatus.Unavailable, [], null, default, NotLeading.Problem, []);

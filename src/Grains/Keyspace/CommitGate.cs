@@ -27,6 +27,13 @@ public sealed class CommitGate(NodeContext node, ICommitPath path)
         }
 
         var outcomes = new CommitOutcome[commands.Length];
+        var own = node.Store.Progress.Cluster;
+        if (!request.Cluster.IsNone && !own.IsNone && request.Cluster != own)
+        {
+            Array.Fill(outcomes, CommitOutcome.Unavailable);
+            return new(outcomes, node.Answer(node.Store.Progress));
+        }
+
         var good = new List<ReadOnlyMemory<byte>>(commands.Length);
         for (var i = 0; i < commands.Length; i++)
         {

@@ -49,7 +49,8 @@ internal sealed partial class HubPeers(
             return await AskAsync(session => MembersAsync(session, cancellation), cancellation) is { } answer
                 ? new(
                     answer.Members.Any(member => member.Node == settings.NodeId),
-                    answer.Invited?.FirstOrDefault(member => member.Node == settings.NodeId) is { } invited ? IPEndPoint.Parse(invited.Endpoint) : null)
+                    answer.Invited?.FirstOrDefault(member => member.Node == settings.NodeId) is { } invited ? IPEndPoint.Parse(invited.Endpoint) : null,
+                    answer.Cluster)
                 : null;
         }
         catch (Exception e) when (e is not OutOfMemoryException && !cancellation.IsCancellationRequested)
@@ -188,7 +189,10 @@ internal sealed partial class HubPeers(
     }
 
     private static AgreedMembers Agreed(HubProgress source) =>
-        new([.. source.Members.Select(member => new HubMember(member.Node, IPEndPoint.Parse(member.Endpoint)))], source.MembersAsOf);
+        new([.. source.Members.Select(member => new HubMember(member.Node, IPEndPoint.Parse(member.Endpoint)))], source.MembersAsOf)
+        {
+            Invited = [.. source.Invited?.Select(member => new HubMember(member.Node, IPEndPoint.Parse(member.Endpoint))) ?? []],
+        };
 
     /// <summary>What a member that is behind gets.</summary>
     private sealed record Received(IncomingSnapshot Snapshot, AgreedMembers Agreed);

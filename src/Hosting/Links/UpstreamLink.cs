@@ -48,7 +48,7 @@ internal sealed partial class UpstreamLink : IUpstream, IAsyncDisposable
         _loggers = loggers;
         _logger = loggers.CreateLogger<UpstreamLink>();
         _link = new(options, time, loggers, Order);
-        _writes = new(_link, options, time, loggers);
+        _writes = new(_link, options, time, loggers, cluster);
     }
 
     private sealed record SessionMerger(LinkSession Session, CommitMerger Merger);
@@ -105,7 +105,7 @@ internal sealed partial class UpstreamLink : IUpstream, IAsyncDisposable
 
     private async Task<CommitManyAnswer> SendAsync(LinkSession session, CommitManyRequest request)
     {
-        var answer = await session.Grains.GetGrain<ICommitGrain>(0).CommitMany(request).AsTask().WaitAsync(session.Lost);
+        var answer = await session.Grains.GetGrain<ICommitGrain>(0).CommitMany(request with { Cluster = _cluster() }).AsTask().WaitAsync(session.Lost);
         _writes.Learn(session, answer);
         return answer;
     }

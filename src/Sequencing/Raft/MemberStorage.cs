@@ -151,8 +151,12 @@ internal sealed class MemberStorage : IClusterConfigurationStorage<EndPoint>
         return true;
     }
 
-    ValueTask<(IDataTransferObject Configuration, long Version)> IClusterConfigurationStorage.LoadConfigurationAsync(CancellationToken token) =>
-        new((Visible, Math.Max(Version, 0)));
+    ValueTask<(IDataTransferObject Configuration, long Version)> IClusterConfigurationStorage.LoadConfigurationAsync(CancellationToken token)
+    {
+        // Both of one state: the old members under the new version would be taken for the new ones.
+        var state = _state;
+        return new((VisibleOf(state), Math.Max(state?.Version ?? -1, 0)));
+    }
 
     ValueTask<IClusterConfiguration<EndPoint>> IClusterConfigurationStorage<EndPoint>.LoadConfigurationAsync(CancellationToken token) =>
         new(Visible);
@@ -161,7 +165,10 @@ internal sealed class MemberStorage : IClusterConfigurationStorage<EndPoint>
     /// What the library sees: nobody, until this node is a member. A node without a vote would grant it all the same to every
     /// candidate that it knows, and a newcomer with an empty log finds every candidate good enough.
     /// </summary>
-    private Configuration Visible => _state is { } state && Contains(_self) ? state.Configuration : new([], []);
+    private Configuration Visible => VisibleOf(_state);
+
+    private Configuration VisibleOf(State? state) =>
+        state is not null && state.Configuration.Named.Any(member => member.Node == _self) ? state.Configuration : new([], []);
 
     event Func<IClusterConfiguration<EndPoint>, CancellationToken, ValueTask> IClusterConfigurationStorage<EndPoint>.ConfigurationChanged
     {

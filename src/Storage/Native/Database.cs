@@ -142,6 +142,9 @@ internal sealed class Database
                 release.Add(() => api.rocksdb_fifo_compaction_options_destroy(fifo));
                 api.rocksdb_fifo_compaction_options_set_max_table_files_size(fifo, RaftLogStore.MaxTableBytes);
                 api.rocksdb_options_set_fifo_compaction_options(options, fifo);
+
+                // By default files also go at an age of 30 days, needed or not: a hub that rests never cuts its log.
+                api.rocksdb_options_set_ttl(options, 0);
                 break;
             case ColumnFamily.Log or ColumnFamily.KeyspaceLog:
                 // Rows come in order: a table file is moved down as it is, and not written again.
@@ -151,6 +154,10 @@ internal sealed class Database
                 release.Add(() => api.rocksdb_universal_compaction_options_destroy(universal));
                 api.rocksdb_universal_compaction_options_set_allow_trivial_move(universal, 1);
                 api.rocksdb_options_set_universal_compaction_options(options, universal);
+
+                // Nor for its age: the default is to write all of it again every 30 days. Here the two options mean the same.
+                api.rocksdb_options_set_ttl(options, 0);
+                api.rocksdb_options_set_periodic_compaction_seconds(options, 0);
                 break;
             default:
                 // What is written over soon is compressed fast, the rest well.

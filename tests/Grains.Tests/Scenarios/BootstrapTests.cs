@@ -44,6 +44,16 @@ public sealed class BootstrapTests : IAsyncLifetime
             var flags = client.Keyspace("flags");
             await Parallel.ForEachAsync(Enumerable.Range(0, Puts), new ParallelOptions { MaxDegreeOfParallelism = 256, CancellationToken = Stop },
                 async (i, stop) => await flags.PutAsync($"k{i % 3_000}", $"v{i}", cancellation: stop));
+
+            // Age is the time of the log, which moves with what is written.
+            var written = TimeProvider.System.GetTimestamp();
+            await Eventually.TrueAsync(
+                async () =>
+                {
+                    await flags.PutAsync("later", "v", cancellation: Stop);
+                    return TimeProvider.System.GetElapsedTime(written) > TimeSpan.FromSeconds(2);
+                },
+                "an older log", Stop);
         }
 
         // The hub still needs the records of the last five minutes, for operation ids; us does not.
