@@ -30,8 +30,8 @@ public sealed record UpstreamConnection(ILogSource Source, ISnapshotSource Snaps
 /// <summary>Where a replica finds its source.</summary>
 public interface IUpstream
 {
-    /// <summary>True where there is another source than the one that is linked.</summary>
-    bool HasOthers { get; }
+    /// <summary>How many sources there are beside the one that is linked.</summary>
+    int Others { get; }
 
     /// <summary>Waits for a link, as long as it takes.</summary>
     ValueTask<UpstreamConnection> ConnectAsync(CancellationToken cancellation);

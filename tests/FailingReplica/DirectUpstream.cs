@@ -8,7 +8,7 @@ internal sealed class DirectUpstream(ILogSource log, ISnapshotSource snapshots) 
 {
     private int _connections;
 
-    public bool HasOthers => false;
+    public int Others => 0;
 
     public async ValueTask<UpstreamConnection> ConnectAsync(CancellationToken cancellation)
     {

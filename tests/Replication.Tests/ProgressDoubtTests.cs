@@ -40,19 +40,19 @@ public sealed class ProgressDoubtTests
     private static readonly NodeId Self = NodeId.Parse("eu-0");
 
     /// <summary>A state machine that has other sources, linked to one.</summary>
-    private Progress Linked(string node, bool hasOthers = true)
+    private Progress Linked(string node, int others = 2)
     {
         var progress = new Progress(Options, new Random(1), Self);
         progress.Reset(At(10));
-        Link(progress, node, hasOthers);
+        Link(progress, node, others);
         return progress;
     }
 
-    private void Link(Progress progress, string node, bool hasOthers = true)
+    private void Link(Progress progress, string node, int others = 2)
     {
         _effects.Clear();
         progress.Step(new ProgressEvent.LinkLost(), _effects);
-        progress.Step(new ProgressEvent.LinkUp(NodeId.Parse(node), hasOthers), _effects);
+        progress.Step(new ProgressEvent.LinkUp(NodeId.Parse(node), others), _effects);
         Attempt = Assert.IsType<ProgressEffect.Open>(Assert.Single(_effects)).Attempt;
     }
 
@@ -99,7 +99,7 @@ public sealed class ProgressDoubtTests
     {
         foreach (var hasOthers in new[] { true, false })
         {
-            var progress = Linked("hub-0", hasOthers);
+            var progress = Linked("hub-0", hasOthers ? 1 : 0);
             for (var i = 1; i <= times; i++)
             {
                 _effects.Clear();
@@ -131,27 +131,30 @@ public sealed class ProgressDoubtTests
     [Fact]
     public void Nothing_is_given_up_on_the_word_of_one_source_however_often_it_says_it()
     {
-        var progress = Linked("hub-0");
+        var progress = Linked("hub-0", others: 1);
         for (var i = 0; i < 10; i++)
         {
             AssertLeaves(SourceFault.Diverged, Open(progress, Answer(OpenPullStatus.Diverged)));
             Link(progress, "hub-0");
         }
 
-        Link(progress, "hub-0", hasOthers: false);
+        Link(progress, "hub-0", others: 0);
         _effects.Clear();
         progress.Step(new ProgressEvent.Opened(Attempt, Answer(OpenPullStatus.Diverged)), _effects);
         Assert.Empty(_effects);
         Assert.Equal((ProgressState.Stopped, StopReason.Diverged), (progress.State, progress.StopReason));
     }
 
-    [Fact]
-    public void Two_sources_that_agree_against_it_make_a_replica_give_up_its_state_and_keep_it_aside()
+    [Theory]
+    [InlineData("hub-0", "us-0>hub-1")]
+    [InlineData("us-0>hub-1", "hub-0")]
+    [InlineData("us-0>hub-1", "ap-0>hub-1")]
+    public void Two_sources_that_agree_against_it_make_a_replica_give_up_its_state_and_keep_it_aside(string first, string second)
     {
-        var progress = Linked("hub-0");
-        AssertLeaves(SourceFault.Diverged, Open(progress, Answer(OpenPullStatus.Diverged, "hub-0")));
-        Link(progress, "hub-1");
-        Attempt = Assert.IsType<ProgressEffect.Bootstrap>(Open(progress, Answer(OpenPullStatus.Diverged, "hub-1"))).Attempt;
+        var progress = Linked(first.Split('>')[0]);
+        AssertLeaves(SourceFault.Diverged, Open(progress, Answer(OpenPullStatus.Diverged, first)));
+        Link(progress, second.Split('>')[0]);
+        Attempt = Assert.IsType<ProgressEffect.Bootstrap>(Open(progress, Answer(OpenPullStatus.Diverged, second))).Attempt;
         _effects.Clear();
         progress.Step(new ProgressEvent.SnapshotReceived(Attempt), _effects);
         Assert.True(Assert.IsType<ProgressEffect.Install>(Assert.Single(_effects)).Quarantine);
@@ -162,8 +165,9 @@ public sealed class ProgressDoubtTests
     [Theory]
     [InlineData("eu-1>hub-0", "hub-0", 77, "one pulls from the other")]
     [InlineData("hub-0", "eu-1>hub-0", 77, "one pulls from the other")]
-    [InlineData("hub-0", "hub-1", 78, "they do not agree")]
-    [InlineData("hub-0", "hub-0", 77, "they are one")]
+    [InlineData("hub-0", "us-0>hub-1", 78, "they do not agree")]
+    [InlineData("hub-0", "hub-1", 77, "both are the hub, which can have been put back from old copies")]
+    [InlineData("us-0>hub-0", "us-0>hub-0", 77, "they are one")]
     public void Two_sources_that_are_not_independent_or_do_not_agree_are_not_believed(string first, string second, ulong secondChain, string why)
     {
         var progress = Linked(first.Split('>')[0]);
@@ -171,6 +175,20 @@ public sealed class ProgressDoubtTests
         Link(progress, second.Split('>')[0]);
         var effect = Open(progress, Answer(OpenPullStatus.Diverged, second, secondChain));
         Assert.True(effect is ProgressEffect.LeaveSource, why);
+    }
+
+    [Fact]
+    public void Where_every_source_contradicts_and_none_is_believed_the_replica_stops_and_keeps_what_it_has()
+    {
+        var progress = Linked("hub-0");
+        AssertLeaves(SourceFault.Diverged, Open(progress, Answer(OpenPullStatus.Diverged, "hub-0")));
+        Link(progress, "hub-1");
+        AssertLeaves(SourceFault.Diverged, Open(progress, Answer(OpenPullStatus.Diverged, "hub-1")));
+        Link(progress, "hub-2");
+        _effects.Clear();
+        progress.Step(new ProgressEvent.Opened(Attempt, Answer(OpenPullStatus.Diverged, "hub-2")), _effects);
+        Assert.Empty(_effects);
+        Assert.Equal((ProgressState.Stopped, StopReason.Diverged), (progress.State, progress.StopReason));
     }
 
     [Fact]

@@ -355,7 +355,7 @@ public sealed class ReplicatorTests : IDisposable
         private readonly SemaphoreSlim _free = new(1);
         private CancellationTokenSource _lost = new();
 
-        public bool HasOthers => false;
+        public int Others => 0;
 
         public void Leave(UpstreamConnection connection, SourceFault fault, string why) => Assert.Fail("There is no other source.");
 

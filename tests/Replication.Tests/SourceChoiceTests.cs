@@ -169,7 +169,7 @@ public sealed class SourceChoiceTests
     {
         _choice.OnUp("c", At(0));
         _choice.SetCandidates(["b"]);
-        Assert.True(_choice.HasOthers);
+        Assert.Equal(1, _choice.Others);
         Assert.Null(_choice.NextLook(At(29)));
         Assert.Equal("b", _choice.NextLook(At(30)));
         _choice.OnHeard(At(0), new(7), At(30));

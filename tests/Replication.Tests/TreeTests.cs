@@ -66,7 +66,7 @@ public sealed class TreeTests : IAsyncDisposable
     {
         private int _connections;
 
-        public bool HasOthers => false;
+        public int Others => 0;
 
         public async ValueTask<UpstreamConnection> ConnectAsync(CancellationToken cancellation)
         {

@@ -311,6 +311,40 @@ public sealed class RaftLogTests : IDisposable
     }
 
     [Fact]
+    public async Task A_leader_whose_log_begins_before_this_one_may_ask_again_for_what_it_has_sent_below_the_floor()
+    {
+        HaveApplied(20);
+        await using var log = await OpenAsync(RaftLogKind.Database);
+        await InstallFloorAsync(log, 10, 7);
+        await InstallFloorAsync(log, 3, 4);
+        await AppendAsync(log, 4, 4, 4, 5);
+        await AppendAsync(log, 7, 5, 6);
+
+        async Task<long> TermOf(long index) => Assert.Single(await log.ReadAsync(new TermReader(), index, index, Stop));
+
+        async Task<string> TermsOf(long first, long last)
+        {
+            var terms = new List<long>();
+            for (var index = first; index <= last; index++)
+            {
+                terms.Add(await TermOf(index));
+            }
+
+            return string.Join(' ', terms);
+        }
+
+        // Its answer was lost, so the leader begins again with the entry before.
+        Assert.Equal("4 4 4 5 5 6", await TermsOf(3, 8));
+        await AppendAsync(log, 4, 4, 4, 5);
+        await AppendAsync(log, 7, 5, 6, 6, 7, 7);
+        Assert.Equal((11, 7), (log.LastEntryIndex, await TermOf(11)));
+
+        // Another leader, whose log begins elsewhere.
+        await InstallFloorAsync(log, 6, 5);
+        Assert.Equal("5 5", await TermsOf(6, 7));
+    }
+
+    [Fact]
     public async Task A_floor_beyond_the_state_needs_repair_and_leaves_the_log_as_it_was()
     {
         await using (var log = await OpenAsync(RaftLogKind.Database))

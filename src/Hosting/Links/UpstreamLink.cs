@@ -60,13 +60,13 @@ internal sealed partial class UpstreamLink : IUpstream, IAsyncDisposable
     public string Trouble => _link.Trouble;
 
     /// <inheritdoc/>
-    public bool HasOthers
+    public int Others
     {
         get
         {
             lock (_gate)
             {
-                return _choice.HasOthers;
+                return _choice.Others;
             }
         }
     }

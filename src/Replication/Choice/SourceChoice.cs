@@ -55,8 +55,8 @@ public sealed class SourceChoice(SourceOptions options, Random random)
     /// <summary>The source that is linked, or null.</summary>
     public string? Current => _current;
 
-    /// <summary>True where there is another source than the current one.</summary>
-    public bool HasOthers => _candidates.Any(candidate => candidate != _current);
+    /// <summary>How many sources there are beside the current one.</summary>
+    public int Others => _candidates.Count(candidate => candidate != _current);
 
     /// <summary>Sets the sources, best first.</summary>
     public void SetCandidates(IReadOnlyList<string> candidates)

@@ -46,15 +46,12 @@ public sealed partial class Progress
 
         var now = new Contradiction(_own.Position, answer.Source.History, answer.Chain, answer.Path ?? []);
         _against[_node] = now;
-        var agrees = _against.Any(said => said.Key != _node
-            && (said.Value.History, said.Value.Chain) == (now.History, now.Chain) && now.Chain != ChainHash.Empty
-            && !said.Value.Path.Contains(_node) && !now.Path.Contains(said.Key));
-        if (agrees)
+        if (_against.Any(said => said.Key != _node && IsIndependent(said.Key, said.Value, now) && (said.Value.History, said.Value.Chain) == (now.History, now.Chain)))
         {
             Bootstrap(effects);
             _quarantines = true;
         }
-        else if (_hasOthers)
+        else if (_against.Count <= _others)
         {
             LeaveSource(PullProblem.Diverged, why, effects);
         }
@@ -64,9 +61,13 @@ public sealed partial class Progress
         }
     }
 
+    /// <summary>True where two sources know what they say from two places. One whose path is only itself is the hub, or has nobody at the moment.</summary>
+    private bool IsIndependent(NodeId other, Contradiction theirs, Contradiction now) =>
+        now.Chain != ChainHash.Empty && !theirs.Path.Contains(_node) && !now.Path.Contains(other) && (theirs.Path.Length > 1 || now.Path.Length > 1);
+
     private void LeaveOrStop(StopReason reason, string why, List<ProgressEffect> effects)
     {
-        if (_hasOthers)
+        if (_others > 0)
         {
             LeaveSource(PullProblem.WrongSource, why, effects);
         }
@@ -78,7 +79,7 @@ public sealed partial class Progress
 
     private void LeaveOrWait(PullProblem problem, string why, List<ProgressEffect> effects)
     {
-        if (_hasOthers)
+        if (_others > 0)
         {
             LeaveSource(problem, why, effects);
         }

@@ -12,7 +12,8 @@ namespace Quicksilver.Replication;
 ///
 /// A source that fails again and again, or is the wrong one, is left for another where there is one. Where a source has other records at
 /// the same position, it is distrusted first. The replica's own state is given up, and kept aside, only when two independent sources agree
-/// against it: neither pulls from the other.
+/// against it: neither pulls from the other, and one of them is a replica. Members of the hub are one word, however many say it: all of them
+/// can have been put back from old copies. Where every source has spoken and no two such agree, the replica stops.
 ///
 /// Invariant: pages are applied in the order of their request numbers, and only where a page starts right after the applied
 /// position. Everything else about a page is checked where it is applied, against the chains.
@@ -34,7 +35,7 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
     private int _failures;
     private int _failuresHere;
     private bool _linked;
-    private bool _hasOthers;
+    private int _others;
     private bool _quarantines;
     private NodeId _node;
     private TimeSpan _roundTrip;
@@ -82,7 +83,7 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
         switch (happened)
         {
             case ProgressEvent.LinkUp up:
-                (_linked, _hasOthers) = (true, up.HasOthers);
+                (_linked, _others) = (true, up.Others);
                 _failuresHere = up.Node == _node ? _failuresHere : 0;
                 (_node, _roundTrip) = (up.Node, up.RoundTrip);
                 Probe(effects);
@@ -293,7 +294,7 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
 
     private void BackOff(PullProblem problem, string why, List<ProgressEffect> effects)
     {
-        if (++_failuresHere >= options.FailuresBeforeLeaving && _hasOthers && _linked)
+        if (++_failuresHere >= options.FailuresBeforeLeaving && _others > 0 && _linked)
         {
             _failures++;
             LeaveSource(problem, why, effects);

@@ -7,9 +7,9 @@ namespace Quicksilver.Replication;
 public abstract record ProgressEvent
 {
     /// <param name="Node">Whom the link leads to.</param>
-    /// <param name="HasOthers">True where another source could be tried in its place.</param>
+    /// <param name="Others">How many other sources could be tried in its place.</param>
     /// <param name="RoundTrip">How long a call to it and back takes.</param>
-    public sealed record LinkUp(NodeId Node = default, bool HasOthers = false, TimeSpan RoundTrip = default) : ProgressEvent;
+    public sealed record LinkUp(NodeId Node = default, int Others = 0, TimeSpan RoundTrip = default) : ProgressEvent;
 
     public sealed record LinkLost : ProgressEvent;
 

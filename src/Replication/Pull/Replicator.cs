@@ -326,7 +326,7 @@ public sealed partial class Replicator : IAsyncDisposable
                 var connection = await _upstream.ConnectAsync(_stop.Token).ConfigureAwait(false);
                 Volatile.Write(ref _connection, connection);
                 var roundTrip = await MeasureAsync(connection).ConfigureAwait(false);
-                _events.Writer.TryWrite(new(new ProgressEvent.LinkUp(connection.Node, _upstream.HasOthers, roundTrip), connection));
+                _events.Writer.TryWrite(new(new ProgressEvent.LinkUp(connection.Node, _upstream.Others, roundTrip), connection));
 
                 var lost = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
                 using var registration = connection.Lost.Register(() => lost.TrySetResult());

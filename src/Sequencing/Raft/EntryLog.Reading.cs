@@ -15,7 +15,7 @@ internal sealed partial class EntryLog
         ThrowIfFailed();
         lock (_gate)
         {
-            var term = index.Value > _last ? new(0) : index == _below.Index ? _below.Term : _tail.TermOf(index);
+            var term = index.Value > _last ? new(0) : index < _tail.Floor.Index && _below.Find(index) is { } below ? below : _tail.TermOf(index);
             return (term, index <= _tail.Floor.Index ? _tail.Floor : null);
         }
     }

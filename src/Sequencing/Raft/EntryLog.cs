@@ -49,8 +49,7 @@ internal sealed partial class EntryLog : IAsyncDisposable
     private bool _isStarted;
     private volatile bool _hasHeard = true;
 
-    // The last entry below the floor that a leader was heard of. Its log begins before this one, so it asks for it.
-    private RaftFloor _below;
+    private readonly TermsBelow _below = new();
     private int _flushSignalled;
 
     // Of the thread that flushes: how many it began, and which one it is at work on; 0 for none.
@@ -269,7 +268,7 @@ internal sealed partial class EntryLog : IAsyncDisposable
 
             if (entry.Index < _tail.Floor.Index)
             {
-                _below = new(entry.Index, entry.Term);
+                _below.Note(entry.Index, entry.Term);
             }
 
             if (!isCommitted && (entry.Index.Value > _last || _tail.TermOf(entry.Index) != entry.Term))
@@ -297,7 +296,7 @@ internal sealed partial class EntryLog : IAsyncDisposable
                 if (floor.Index <= _tail.Floor.Index)
                 {
                     // All of it is in the snapshot that this log begins with. What the leader sends next begins behind its floor.
-                    _below = floor;
+                    _below.Begin(floor);
                     _agreed = Math.Max(_agreed, _tail.Floor.Index.Value);
                     _hasHeard = true;
                     return;
