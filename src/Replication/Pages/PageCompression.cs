@@ -28,7 +28,7 @@ internal sealed class PageCompression
 
     private const int Level = 1;
 
-    // Each has about a megabyte of native memory; there are as many as pages are made at the same time.
+    // Each holds native memory; there are as many as pages are made at the same time.
     private static readonly ConcurrentBag<Compressor> s_compressors = [];
     private static readonly ConcurrentBag<Decompressor> s_decompressors = [];
 
