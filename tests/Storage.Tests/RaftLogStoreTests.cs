@@ -81,7 +81,7 @@ public sealed class RaftLogStoreTests : IDisposable
     }
 
     [Fact]
-    public void A_log_that_is_cut_again_and_again_takes_no_more_room_and_has_all_that_was_not_cut()
+    public async Task A_log_that_is_cut_again_and_again_takes_no_more_room_and_has_all_that_was_not_cut()
     {
         const int Entries = 900;
         const int Kept = 128;
@@ -103,10 +103,13 @@ public sealed class RaftLogStoreTests : IDisposable
                     opened.Store.SaveRaftFloor(At(Math.Max(1, index - Kept), 1));
                 }
             }
+
+            // Files go in the background, behind whatever the one thread for it is at: on a busy disk the entries may be faster.
+            long Tables() => new DirectoryInfo(Path.Combine(path, "db")).GetFiles("*.sst").Sum(file => file.Exists ? file.Length : 0);
+            await Eventually.TrueAsync(
+                () => Tables() is > 0 and <= RaftLogStore.MaxTableBytes + (64L << 20), "table files within the bound", TestContext.Current.CancellationToken);
         }
 
-        var tables = new DirectoryInfo(Path.Combine(path, "db")).GetFiles("*.sst").Sum(file => file.Length);
-        Assert.InRange(tables, 1, RaftLogStore.MaxTableBytes + (64L << 20));
         using var again = Open(path);
         var floor = again.Store.ReadRaftFloor()!.Value.Index.Value;
         var all = again.Log.ReadAll().Select(entry => (entry.Index.Value, entry.Payload.Span[0])).ToList();
