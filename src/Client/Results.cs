@@ -8,6 +8,12 @@ namespace Quicksilver.Client;
 /// <param name="Revision">The revision that last changed the key: what <see cref="WriteOptions.IfRevision"/> compares with.</param>
 public sealed record Entry(ReadOnlyMemory<byte> Value, ReadOnlyMemory<byte> Metadata, Revision Revision)
 {
+    /// <summary>
+    /// When the hub deletes the key, by the clock of its leader; null where it stays. The key is there until the deletion is in the log, about
+    /// a second at most, and in a region that is cut off until it hears of it.
+    /// </summary>
+    public DateTimeOffset? ExpiresAt { get; init; }
+
     /// <summary>The value as UTF-8 text.</summary>
     public string Text => Encoding.UTF8.GetString(Value.Span);
 }
@@ -76,6 +82,11 @@ public sealed record WriteOptions
 
     /// <summary>Bytes kept beside the value, at most 1 KiB. For put.</summary>
     public ReadOnlyMemory<byte> Metadata { get; init; }
+
+    /// <summary>
+    /// How long after the write the hub deletes the key, 1 ms to 3,650 days, unless it is put again before; null: it stays. For put.
+    /// </summary>
+    public TimeSpan? TimeToLive { get; init; }
 
     /// <summary>
     /// Names the write; null for a new id. With the id of an earlier write of unknown outcome and the same content, the answer

@@ -15,6 +15,9 @@ public static class Limits
     /// <summary>Longest metadata of a key, bytes. Source: the same limit in Workers KV.</summary>
     public const int MaxMetadataBytes = 1024;
 
+    /// <summary>Longest time to live of a key. Longer than that is for ever.</summary>
+    public static readonly TimeSpan MaxTimeToLive = TimeSpan.FromDays(3_650);
+
     /// <summary>Most mutations of one transaction.</summary>
     public const int MaxMutations = 10_000;
 

@@ -45,6 +45,7 @@ public sealed partial class HubEngine : IHubMembership, IAsyncDisposable
         Raft = new(raft, members, store, Applier, options.RaftLog, applied => Sequencer!.OnApplied(applied), time, loggers);
         Clock = new(store, () => Raft.Leadership.IsLeader, time);
         Sequencer = new(Raft, store, Clock, options, random(), time, loggers.CreateLogger<Sequencer>());
+        Expiry = new(store, Sequencer, Clock, random, time, loggers.CreateLogger<ExpirySweeper>());
         _isMember = members.Contains(raft.Self);
         members.MembersChanged += OnMembersChanged;
     }
@@ -56,6 +57,8 @@ public sealed partial class HubEngine : IHubMembership, IAsyncDisposable
     public HubLogClock Clock { get; }
 
     public Sequencer Sequencer { get; }
+
+    public ExpirySweeper Expiry { get; }
 
     /// <summary>Completes with the first failure after which this member must stop.</summary>
     public Task<Exception> Fault => _fault.Task;
@@ -160,6 +163,8 @@ public sealed partial class HubEngine : IHubMembership, IAsyncDisposable
         await Raft.StartAsync(cancellation).ConfigureAwait(false);
         _forming = FormAsync();
         _ = ReportAsync(Sequencer.Loop);
+        Expiry.Start();
+        _ = ReportAsync(Expiry.Loop);
         _ = ReportAsync(_forming);
         _ = ReportFaultAsync();
         if (joins)
@@ -317,6 +322,7 @@ public sealed partial class HubEngine : IHubMembership, IAsyncDisposable
         await _forming.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await _watching.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await EndChangesAsync().ConfigureAwait(false);
+        await Expiry.StopAsync().ConfigureAwait(false);
         await Sequencer.StopAsync().WaitAsync(cancellation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await Raft.ResignAsync(cancellation).ConfigureAwait(false);
     }
@@ -328,6 +334,7 @@ public sealed partial class HubEngine : IHubMembership, IAsyncDisposable
         await _watching.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await EndChangesAsync().ConfigureAwait(false);
         _members.MembersChanged -= OnMembersChanged;
+        await Expiry.DisposeAsync().ConfigureAwait(false);
         await Sequencer.DisposeAsync().ConfigureAwait(false);
         await Raft.DisposeAsync().ConfigureAwait(false);
         _changing.Dispose();

@@ -10,7 +10,7 @@ namespace Quicksilver.Storage;
 public readonly record struct StateHashes(LogPosition Position, ChainHash Chain, ChainHash State, long Rows);
 
 /// <summary>
-/// XxHash128 over all rows in key order: for each, keyspace and key, revision, metadata and value with their lengths. Two nodes
+/// XxHash128 over all rows in key order: for each, keyspace and key, revision, expiry, metadata and value with their lengths. Two nodes
 /// at the same position must agree, whatever their files look like.
 /// </summary>
 public static class StateHash
@@ -51,7 +51,7 @@ public static class StateHash
             {
                 if (overlay.Current.Value.Exists)
                 {
-                    hash.Add(overlay.Current.Key, overlay.Current.Value.Revision, overlay.Current.Value.Metadata, overlay.Current.Value.Value);
+                    hash.Add(overlay.Current.Key, overlay.Current.Value.Revision, overlay.Current.Value.ExpiresAt, overlay.Current.Value.Metadata, overlay.Current.Value.Value);
                 }
 
                 hasRow = order == 0 ? rows.Next() : hasRow;
@@ -62,7 +62,7 @@ public static class StateHash
             if (!dropped.Contains(BinaryPrimitives.ReadUInt32BigEndian(rows.Key)))
             {
                 var row = DataRow.Parse(rows.Value);
-                hash.Add(rows.Key, row.Revision, row.Metadata, row.Value);
+                hash.Add(rows.Key, row.Revision, row.ExpiresAt, row.Metadata, row.Value);
             }
 
             hasRow = rows.Next();
@@ -110,7 +110,7 @@ public static class StateHash
 
                 var key = new byte[StorageKeys.KeyspaceBytes + mutation.Key.Length];
                 StorageKeys.WriteData(key, record.Header.Keyspace, mutation.Key);
-                later[key] = new(record.Header.Revision, mutation.Kind == MutationKind.Put, mutation.Metadata.ToArray(), mutation.Value.ToArray());
+                later[key] = new(record.Header.Revision, mutation.IsPut, mutation.ExpiresAt(record.Header.LogTime), mutation.Metadata.ToArray(), mutation.Value.ToArray());
             }
         }
     }
@@ -123,7 +123,7 @@ public static class StateHash
         }
     }
 
-    private readonly record struct LaterRow(Revision Revision, bool Exists, byte[] Metadata, byte[] Value);
+    private readonly record struct LaterRow(Revision Revision, bool Exists, LogTime ExpiresAt, byte[] Metadata, byte[] Value);
 
     private sealed class Hasher
     {
@@ -131,14 +131,16 @@ public static class StateHash
 
         public long Rows { get; private set; }
 
-        public void Add(ReadOnlySpan<byte> key, Revision revision, ReadOnlySpan<byte> metadata, ReadOnlySpan<byte> value)
+        public void Add(ReadOnlySpan<byte> key, Revision revision, LogTime expiresAt, ReadOnlySpan<byte> metadata, ReadOnlySpan<byte> value)
         {
-            Span<byte> head = stackalloc byte[20];
+            Span<byte> head = stackalloc byte[28];
+            var expires = expiresAt != LogTime.None;
             BinaryPrimitives.WriteInt32BigEndian(head, key.Length);
             BinaryPrimitives.WriteInt64BigEndian(head[4..], revision.Value);
-            BinaryPrimitives.WriteInt32BigEndian(head[12..], metadata.Length);
+            BinaryPrimitives.WriteInt32BigEndian(head[12..], metadata.Length | (expires ? int.MinValue : 0));
             BinaryPrimitives.WriteInt32BigEndian(head[16..], value.Length);
-            _hash.Append(head);
+            BinaryPrimitives.WriteInt64BigEndian(head[20..], expiresAt.Value);
+            _hash.Append(expires ? head : head[..20]);
             _hash.Append(key);
             _hash.Append(metadata);
             _hash.Append(value);

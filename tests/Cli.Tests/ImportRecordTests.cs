@@ -53,8 +53,50 @@ public sealed class ImportRecordTests
             (key, value, metadata), (record.Key.ToString(), Encoding.UTF8.GetString(record.Value), Encoding.UTF8.GetString(record.Metadata)));
     }
 
+    [Fact]
+    public void A_row_that_expires_is_read_as_it_was_written()
+    {
+        var expires = new DateTimeOffset(2026, 11, 25, 1, 2, 3, 456, TimeSpan.Zero);
+        using var stream = new MemoryStream();
+        using (var json = new Utf8JsonWriter(stream))
+        {
+            json.WriteStartObject();
+            RowJson.Write(json, "k"u8, new("v"u8.ToArray(), default, new(7)) { ExpiresAt = expires }, withRevision: false);
+            json.WriteEndObject();
+        }
+
+        Assert.Contains("\"expires\":\"2026-11-25T01:02:03.456Z\"", Encoding.UTF8.GetString(stream.ToArray()), StringComparison.Ordinal);
+        Assert.Equal(expires, ImportRecord.Parse(stream.ToArray()).Expires);
+        Assert.Null(Parse("""{"key":"a","value":"b"}""").Expires);
+    }
+
+    [Theory]
+    [InlineData("500ms", 500)]
+    [InlineData("90s", 90_000)]
+    [InlineData("1.5s", 1_500)]
+    [InlineData("15m", 900_000)]
+    [InlineData("12h", 43_200_000)]
+    [InlineData("30d", 2_592_000_000)]
+    public void A_duration_is_a_number_with_its_unit(string text, long milliseconds) =>
+        Assert.Equal(TimeSpan.FromMilliseconds(milliseconds), Durations.Parse(text));
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("5")]
+    [InlineData("s")]
+    [InlineData("-5s")]
+    [InlineData("5 s")]
+    [InlineData("1e9d")]
+    [InlineData("99999999999999999d")]
+    [InlineData("5w")]
+    public void What_is_no_duration_is_refused_with_what_one_is(string text) =>
+        Assert.Contains("a number and its unit", Assert.Throws<FormatException>(() => Durations.Parse(text)).Message, StringComparison.Ordinal);
+
     [Theory]
     [InlineData("", "not valid JSON")]
+    [InlineData("""{"key":"a","value":"b","expires":5}""", "'expires' is not one time")]
+    [InlineData("""{"key":"a","value":"b","expires":"soon"}""", "'expires' is not one time")]
+    [InlineData("""{"key":"a","value":"b","expires":"2026-01-31T12:00:00Z","expires":"2026-01-31T12:00:00Z"}""", "'expires' is not one time")]
     [InlineData("x", "not valid JSON")]
     [InlineData("[]", "not a JSON object")]
     [InlineData("\"text\"", "not a JSON object")]

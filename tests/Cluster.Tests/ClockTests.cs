@@ -9,7 +9,7 @@ namespace Quicksilver.Cluster.Tests;
 
 /// <summary>
 /// Goal: a wall clock that is set ten minutes ahead, or back, on the leader changes the outcome of no write: a retry gets its first
-/// answer, a new write is taken, and nothing is done twice. Method: real hub nodes whose wall clocks are libfaketime's, under writers
+/// answer, a new write is taken, nothing is done twice, and a key with a time to live goes when that time has passed, not before. Method: real hub nodes whose wall clocks are libfaketime's, under writers
 /// that ask for everything again; monotonic time goes on as it does.
 /// </summary>
 [Collection(Alone.Name)]
@@ -18,6 +18,8 @@ public sealed class ClockTests
     private const int Remembered = 200;
 
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
+
+    private static readonly TimeSpan ShortLife = TimeSpan.FromSeconds(3);
 
     private sealed record Done(Key Key, string Value, OperationId Operation, Revision Revision);
 
@@ -39,12 +41,27 @@ public sealed class ClockTests
         foreach (var ahead in new[] { TimeSpan.FromMinutes(10), TimeSpan.FromMinutes(-10) })
         {
             var before = done.TakeLast(Remembered).ToList();
+            var keyspace = client.Keyspace("clock");
+            await keyspace.PutAsync("long", "v", new() { TimeToLive = TimeSpan.FromMinutes(8) }, Stop);
+            await keyspace.PutAsync("short", "v", new() { TimeToLive = ShortLife }, Stop);
+            var put = TimeProvider.System.GetTimestamp();
             clocks.Set(leader, ahead);
             await Eventually.TrueAsync(
                 async () => (await clocks.ReadAsync(cluster.Nodes[leader].Http, Stop) - ahead).Duration() < TimeSpan.FromMinutes(1), $"a clock that is {ahead} ahead", Stop);
             await ProgressAsync(acknowledged, 100, load);
             await AgainAsync(client, before);
             await NewcomersAsync(cluster, acknowledged);
+            await Eventually.TrueAsync(
+                async () =>
+                {
+                    var isThere = await keyspace.GetAsync("short", cancellation: Stop) is not null;
+
+                    // Log time may run a twentieth faster than the clock, and time is read after the answer.
+                    Assert.True(isThere || TimeProvider.System.GetElapsedTime(put) > 0.9 * ShortLife, "A key went before its time.");
+                    return !isThere;
+                },
+                "a key whose time is over gone", Stop);
+            Assert.NotNull(await keyspace.GetAsync("long", cancellation: Stop));
         }
 
         // The next leader has the right time.

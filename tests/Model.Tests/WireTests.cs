@@ -176,28 +176,31 @@ public sealed class WireTests
 
     [Fact]
     public void Rows_of_a_read_are_read_back() => Gen.Select(
-        Gen.Byte.Array[1, 30], Gen.Long[0, long.MaxValue], Gen.Byte.Array[0, 30], Gen.Byte.Array[0, 300]).Array[0, 20].Sample(rows =>
+        Gen.Byte.Array[1, 30], Gen.Long[0, long.MaxValue], Gen.Long[0, long.MaxValue], Gen.Byte.Array[0, 30], Gen.Byte.Array[0, 300]).Array[0, 20].Sample(rows =>
     {
         var writer = new ByteWriter();
-        foreach (var (key, revision, metadata, value) in rows)
+        foreach (var (key, revision, expires, metadata, value) in rows)
         {
-            ReadBlocks.WriteFound(writer, new(revision), metadata, value);
+            ReadBlocks.WriteFound(writer, new(new(revision), new(expires), metadata, value));
             ReadBlocks.WriteWithout(writer, RowState.AskAgain);
-            ReadBlocks.WriteScanned(writer, key, new(revision), metadata, value);
+            ReadBlocks.WriteScanned(writer, key, new(new(revision), new(expires), metadata, value));
         }
 
         var reader = new ByteReader(writer.WrittenSpan);
-        foreach (var (key, revision, metadata, value) in rows)
+        foreach (var (key, revision, expires, metadata, value) in rows)
         {
-            Assert.Equal(RowState.Found, ReadBlocks.ReadRow(ref reader, out var foundRevision, out var foundMetadata, out var foundValue));
-            Assert.Equal(revision, foundRevision.Value);
-            Assert.Equal(metadata, foundMetadata);
-            Assert.Equal(value, foundValue);
-            Assert.Equal(RowState.AskAgain, ReadBlocks.ReadRow(ref reader, out _, out _, out _));
-            Assert.Equal(key, ReadBlocks.ReadScanned(ref reader, out foundRevision, out foundMetadata, out foundValue));
-            Assert.Equal(revision, foundRevision.Value);
-            Assert.Equal(metadata, foundMetadata);
-            Assert.Equal(value, foundValue);
+            Assert.Equal(RowState.Found, ReadBlocks.ReadRow(ref reader, out var found));
+            Equal(found);
+            Assert.Equal(RowState.AskAgain, ReadBlocks.ReadRow(ref reader, out _));
+            Assert.Equal(key, ReadBlocks.ReadScanned(ref reader, out found));
+            Equal(found);
+
+            void Equal(RowContent row)
+            {
+                Assert.Equal((revision, expires), (row.Revision.Value, row.ExpiresAt.Value));
+                Assert.Equal(metadata, row.Metadata);
+                Assert.Equal(value, row.Value);
+            }
         }
 
         reader.ExpectEnd();

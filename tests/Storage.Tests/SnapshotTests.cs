@@ -108,7 +108,7 @@ public sealed class SnapshotTests : IDisposable
         using (var incoming = store.OpenIncoming())
         {
             Feed(incoming, source);
-            Assert.Throws<IOException>(() => store.Install(incoming, floor: null, beforeSwitch: () => throw new IOException("no room")));
+            Assert.Throws<IOException>(() => store.Install(incoming, floor: null, beforeSwitch: () => throw new IOException("no room"), indexesExpiry: false));
         }
 
         Assert.Equal(["db", "snapshot"], Directory.GetDirectories(directory.Path).Select(Path.GetFileName).Order());
@@ -336,7 +336,7 @@ public sealed class SnapshotTests : IDisposable
         using (var incoming = store.OpenIncoming())
         {
             Feed(incoming, source);
-            store.Install(incoming, floor: null, beforeSwitch: () => FileTree.Copy(directory.Path, before));
+            store.Install(incoming, floor: null, beforeSwitch: () => FileTree.Copy(directory.Path, before), indexesExpiry: false);
             FileTree.Copy(directory.Path, after);
         }
 

@@ -46,4 +46,14 @@ public sealed class Commands(LogTime issuedAt)
         CommandWriter.WriteTransaction(writer, keyspace, id ?? NextId(), conditions ?? [], mutations, options);
         return writer.ToArray();
     }
+
+    public ReadOnlyMemory<byte> PutFor(KeyspaceId keyspace, string key, string value, TimeSpan timeToLive) =>
+        Transaction(keyspace, [Mutation.Put(key, System.Text.Encoding.UTF8.GetBytes(value), timeToLive: timeToLive)]);
+
+    public ReadOnlyMemory<byte> Expire(KeyspaceId keyspace, params IReadOnlyCollection<Expiry> expiries)
+    {
+        var writer = new ByteWriter();
+        CommandWriter.WriteExpire(writer, NextId(), keyspace, expiries);
+        return writer.ToArray();
+    }
 }

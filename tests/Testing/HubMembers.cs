@@ -159,7 +159,7 @@ public sealed class HubMembers : IAsyncDisposable
                 using var sending = new SnapshotSource(hub.Leader.Node, source, hub.Leader.Engine!.Raft.TermOf, new(), TimeProvider.System);
                 using var snapshot = await new SnapshotCopy(Identity, store, NullLogger.Instance).ReceiveAsync(
                     sending, hub.Leader.Node, isOfUse: null, cancellation);
-                store.Install(snapshot);
+                store.Install(snapshot, joins: true);
                 progress = source.Progress;
                 agreed = hub.Leader.Engine!.Agreed;
             }

@@ -13,7 +13,7 @@ internal static class ImportCommand
     public static Command Build(Func<Command, Func<ParseResult, Invocation, Task<int>>, Command> add)
     {
         var keyspace = new Argument<string>("keyspace") { Description = "Name of the keyspace." };
-        var file = new Argument<string>("file") { Description = "NDJSON file, or '-' for standard input: one {\"key\"|\"key_base64\", \"value\"|\"value_base64\", \"metadata\"?} per line." };
+        var file = new Argument<string>("file") { Description = "NDJSON file, or '-' for standard input: one {\"key\"|\"key_base64\", \"value\"|\"value_base64\", \"metadata\"?, \"expires\"?} per line." };
         var batch = new Option<int>("--batch") { Description = "Records of one transaction, 1 to 10,000.", DefaultValueFactory = _ => 500, Validators = { Checks.AtLeast(1) } };
         var rate = new Option<double>("--rate") { Description = "Most records per second; 0 = as fast as it goes.", DefaultValueFactory = _ => 0, Validators = { Checks.Between(0, 1e9) } };
         return add(
@@ -77,6 +77,7 @@ internal static class ImportCommand
         private long _records;
         private long _unchanged;
         private long _bad;
+        private long _expired;
 
         public async Task RunAsync(Stream stream, Action<double> progress)
         {
@@ -113,6 +114,12 @@ internal static class ImportCommand
                 return;
             }
 
+            if (record.Expires <= TimeProvider.System.GetUtcNow())
+            {
+                _expired++;
+                return;
+            }
+
             // A transaction has one mutation per key; a key that comes again belongs to the next one.
             var bytes = record.Key.Span.Length + record.Value.Length + record.Metadata.Length;
             if (_batch.Count == batchSize || _batch.ContainsKey(record.Key) || (_batch.Count > 0 && _batchBytes + bytes > MaxBatchBytes))
@@ -141,7 +148,7 @@ internal static class ImportCommand
             }
 
             var result = await keyspace.CommitAsync(
-                [], [.. _batch.Values.Select(record => Mutation.Put(record.Key, record.Value, record.Metadata))],
+                [], [.. _batch.Values.Select(record => Mutation.Put(record.Key, record.Value, record.Metadata, TimeLeft(record)))],
                 new() { SkipUnchanged = true }, run.Cancellation);
             if (result.Status == CommitStatus.Unchanged)
             {
@@ -155,6 +162,11 @@ internal static class ImportCommand
             _batch.Clear();
             _batchBytes = 0;
         }
+
+        /// <summary>At least the shortest there is: it may have been over a moment ago. One that is beyond all limits goes as late as it may.</summary>
+        private static TimeSpan? TimeLeft(ImportRecord record) => record.Expires is { } expires
+            ? TimeSpan.FromMilliseconds(Math.Clamp((expires - TimeProvider.System.GetUtcNow()).TotalMilliseconds, 1, Limits.MaxTimeToLive.TotalMilliseconds))
+            : null;
 
         private void Complain(long line, string reason)
         {
@@ -181,12 +193,13 @@ internal static class ImportCommand
                 {
                     json.WriteNumber("imported", _records);
                     json.WriteNumber("unchanged", _unchanged);
+                    json.WriteNumber("expired", _expired);
                     json.WriteNumber("bad", _bad);
                 });
             }
             else
             {
-                run.WriteLine($"imported {_records} records, {_unchanged} unchanged, {_bad} bad lines left out");
+                run.WriteLine($"imported {_records} records, {_unchanged} unchanged, {(_expired > 0 ? $"{_expired} expired, " : "")}{_bad} bad lines left out");
             }
 
             return _bad == 0 ? ExitCodes.Ok : ExitCodes.Error;

@@ -35,12 +35,13 @@ internal static class ValueCommands
         var keyBase64 = KeyIsBase64();
         var valueBase64 = new Option<bool>("--value-base64") { Description = "The value is given as base64." };
         var metadata = new Option<string?>("--metadata") { Description = "Text kept beside the value, at most 1 KiB." };
+        var timeToLive = new Option<string?>("--ttl") { Description = "Delete the key after this time, unless it is put again before: 500ms, 90s, 15m, 12h or 30d.", Validators = { Durations.Check } };
         var ifRevision = IfRevision();
         var ifAbsent = new Option<bool>("--if-absent") { Description = "Only where the key does not exist." };
         var skipUnchanged = new Option<bool>("--skip-unchanged") { Description = "Take no revision where the key has this value already." };
         var operationId = OperationIdOption();
         return add(
-            new Command("put", "Sets a key.") { keyspace, key, value, keyBase64, valueBase64, metadata, ifRevision, ifAbsent, skipUnchanged, operationId },
+            new Command("put", "Sets a key.") { keyspace, key, value, keyBase64, valueBase64, metadata, timeToLive, ifRevision, ifAbsent, skipUnchanged, operationId },
             async (parsed, run) =>
             {
                 var bytes = parsed.GetRequiredValue(value) is var text && text == "-"
@@ -57,6 +58,7 @@ internal static class ValueCommands
                     IfAbsent = parsed.GetValue(ifAbsent),
                     SkipUnchanged = parsed.GetValue(skipUnchanged),
                     Metadata = Encoding.UTF8.GetBytes(parsed.GetValue(metadata) ?? ""),
+                    TimeToLive = parsed.GetValue(timeToLive) is { } duration ? Durations.Parse(duration) : null,
                     OperationId = ParseOperationId(parsed.GetValue(operationId)),
                 };
                 return run.Report(

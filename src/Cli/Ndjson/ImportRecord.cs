@@ -4,20 +4,22 @@ using Quicksilver.Model;
 namespace Quicksilver.Cli.Ndjson;
 
 /// <summary>One record of an import file.</summary>
-internal sealed record ImportRecord(Key Key, byte[] Value, byte[] Metadata)
+/// <param name="Expires">When the row is over; null where it stays.</param>
+internal sealed record ImportRecord(Key Key, byte[] Value, byte[] Metadata, DateTimeOffset? Expires)
 {
     /// <summary>
     /// Longest line, bytes: the largest record with every byte written as a six-character escape.
     /// </summary>
     public const int MaxLineBytes = 6 * (Limits.MaxKeyBytes + Limits.MaxValueBytes + Limits.MaxMetadataBytes) + 1024;
 
-    /// <summary>Reads a line: <c>{"key"|"key_base64", "value"|"value_base64", "metadata"|"metadata_base64"?}</c>. Throws <see cref="FormatException"/> with the reason.</summary>
+    /// <summary>Reads a line: <c>{"key"|"key_base64", "value"|"value_base64", "metadata"|"metadata_base64"?, "expires"?}</c>. Throws <see cref="FormatException"/> with the reason.</summary>
     public static ImportRecord Parse(ReadOnlySpan<byte> line)
     {
         try
         {
             var reader = new Utf8JsonReader(line);
             byte[]? key = null, value = null, metadata = null;
+            DateTimeOffset? expires = null;
             if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject)
             {
                 throw new FormatException("it is not a JSON object");
@@ -38,6 +40,11 @@ internal sealed record ImportRecord(Key Key, byte[] Value, byte[] Metadata)
                     case "metadata" or "metadata_base64":
                         Set(ref metadata, ref reader, name, "metadata");
                         break;
+                    case "expires":
+                        expires = expires is null && reader.TokenType == JsonTokenType.String && reader.TryGetDateTimeOffset(out var time)
+                            ? time
+                            : throw new FormatException("'expires' is not one time as 2026-01-31T12:00:00Z");
+                        break;
                     default:
                         throw new FormatException($"it has the unknown field '{name}'");
                 }
@@ -54,7 +61,7 @@ internal sealed record ImportRecord(Key Key, byte[] Value, byte[] Metadata)
             }
 
             var mutation = Mutation.Put(Key.From(key), value, metadata);
-            return new(mutation.Key, value, metadata ?? []);
+            return new(mutation.Key, value, metadata ?? [], expires);
         }
         catch (JsonException e)
         {

@@ -16,6 +16,11 @@ internal static class RowJson
             WriteBytes(json, "metadata", entry.Metadata.Span);
         }
 
+        if (entry.ExpiresAt is { } expires)
+        {
+            json.WriteString("expires", expires.UtcDateTime);
+        }
+
         if (withRevision)
         {
             json.WriteNumber("revision", entry.Revision.Value);

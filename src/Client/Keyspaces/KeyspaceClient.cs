@@ -85,13 +85,13 @@ internal sealed class KeyspaceClient(KeyspaceName name, QuicksilverClient client
         var again = new List<int>();
         foreach (var index in wanted)
         {
-            switch (ReadBlocks.ReadRow(ref reader, out var revision, out var metadata, out var value))
+            switch (ReadBlocks.ReadRow(ref reader, out var row))
             {
                 case RowState.Absent:
                     entries[index] = null;
                     break;
                 case RowState.Found:
-                    entries[index] = new(value.ToArray(), metadata.ToArray(), revision);
+                    entries[index] = ToEntry(row);
                     break;
                 case RowState.AskAgain:
                     again.Add(index);
@@ -101,6 +101,11 @@ internal sealed class KeyspaceClient(KeyspaceName name, QuicksilverClient client
 
         return again;
     }
+
+    private static Entry ToEntry(in RowContent row) => new(row.Value.ToArray(), row.Metadata.ToArray(), row.Revision)
+    {
+        ExpiresAt = row.ExpiresAt == LogTime.None ? null : DateTimeOffset.FromUnixTimeMilliseconds(row.ExpiresAt.Value),
+    };
 
     /// <inheritdoc/>
     public ValueTask<CommitResult> PutAsync(Key key, string value, WriteOptions? options, CancellationToken cancellation)
@@ -113,7 +118,7 @@ internal sealed class KeyspaceClient(KeyspaceName name, QuicksilverClient client
     public ValueTask<CommitResult> PutAsync(Key key, ReadOnlyMemory<byte> value, WriteOptions? options, CancellationToken cancellation)
     {
         ThrowIfEmpty(key);
-        return CommitAsync(Conditions(key, options), [Mutation.Put(key, value, options?.Metadata ?? default)], options, cancellation);
+        return CommitAsync(Conditions(key, options), [Mutation.Put(key, value, options?.Metadata ?? default, options?.TimeToLive)], options, cancellation);
     }
 
     /// <inheritdoc/>
@@ -198,8 +203,8 @@ internal sealed class KeyspaceClient(KeyspaceName name, QuicksilverClient client
         var reader = new ByteReader(answer.Rows.Span);
         for (var left = reader.ReadCount(Limits.MaxScanRows, "the number of rows"); left > 0; left--)
         {
-            var key = ReadBlocks.ReadScanned(ref reader, out var revision, out var metadata, out var value);
-            rows.Add(new(Key.From(key), new(value.ToArray(), metadata.ToArray(), revision)));
+            var key = ReadBlocks.ReadScanned(ref reader, out var row);
+            rows.Add(new(Key.From(key), ToEntry(row)));
         }
 
         return new(rows, answer.Cursor.Memory, answer.Context.Position);

@@ -16,7 +16,8 @@ public enum RowState : byte
 
 /// <summary>
 /// The packed blocks of reads. Keys: a count, then each key with its length. Rows of a multi-read: a count, then each row as
-/// state and, when found, revision, metadata, value. Rows of a scan: a count, then key, revision, metadata, value.
+/// state and, when found, revision, expiry (log time, 0 for none), metadata, value. Rows of a scan: a count, then for each its key and
+/// the same.
 /// </summary>
 public static class ReadBlocks
 {
@@ -51,39 +52,39 @@ public static class ReadBlocks
         return key.IsEmpty ? throw reader.Malformed("a key is empty") : key;
     }
 
-    public static void WriteFound(ByteWriter writer, Revision revision, ReadOnlySpan<byte> metadata, ReadOnlySpan<byte> value)
+    public static void WriteFound(ByteWriter writer, in RowContent row)
     {
         writer.WriteByte((byte)RowState.Found);
-        writer.WriteVarint(revision.Value);
-        writer.WriteBytes(metadata);
-        writer.WriteBytes(value);
+        WriteContent(writer, row);
     }
 
     public static void WriteWithout(ByteWriter writer, RowState state) => writer.WriteByte((byte)state);
 
-    public static void WriteScanned(ByteWriter writer, ReadOnlySpan<byte> key, Revision revision, ReadOnlySpan<byte> metadata, ReadOnlySpan<byte> value)
+    public static void WriteScanned(ByteWriter writer, ReadOnlySpan<byte> key, in RowContent row)
     {
         writer.WriteBytes(key);
-        writer.WriteVarint(revision.Value);
-        writer.WriteBytes(metadata);
-        writer.WriteBytes(value);
+        WriteContent(writer, row);
+    }
+
+    private static void WriteContent(ByteWriter writer, in RowContent row)
+    {
+        writer.WriteVarint(row.Revision.Value);
+        writer.WriteVarint(row.ExpiresAt.Value);
+        writer.WriteBytes(row.Metadata);
+        writer.WriteBytes(row.Value);
     }
 
     /// <summary>Reads the next row of a multi-read. The spans live as long as the source.</summary>
-    public static RowState ReadRow(ref ByteReader reader, out Revision revision, out ReadOnlySpan<byte> metadata, out ReadOnlySpan<byte> value)
+    public static RowState ReadRow(ref ByteReader reader, out RowContent row)
     {
         var state = (RowState)reader.ReadByte();
-        revision = default;
-        metadata = default;
-        value = default;
+        row = default;
         switch (state)
         {
             case RowState.Absent or RowState.AskAgain:
                 return state;
             case RowState.Found:
-                revision = new(reader.ReadVarint());
-                metadata = reader.ReadBytes(Limits.MaxMetadataBytes, "the metadata's length");
-                value = reader.ReadBytes(Limits.MaxValueBytes, "the value's length");
+                row = ReadContent(ref reader);
                 return state;
             default:
                 throw reader.Malformed($"row state {(byte)state} is unknown to this version");
@@ -91,12 +92,27 @@ public static class ReadBlocks
     }
 
     /// <summary>Reads the next row of a scan. The spans live as long as the source.</summary>
-    public static ReadOnlySpan<byte> ReadScanned(ref ByteReader reader, out Revision revision, out ReadOnlySpan<byte> metadata, out ReadOnlySpan<byte> value)
+    public static ReadOnlySpan<byte> ReadScanned(ref ByteReader reader, out RowContent row)
     {
         var key = ReadKey(ref reader);
-        revision = new(reader.ReadVarint());
-        metadata = reader.ReadBytes(Limits.MaxMetadataBytes, "the metadata's length");
-        value = reader.ReadBytes(Limits.MaxValueBytes, "the value's length");
+        row = ReadContent(ref reader);
         return key;
     }
+
+    private static RowContent ReadContent(ref ByteReader reader) => new(
+        new(reader.ReadVarint()), new(reader.ReadVarint()),
+        reader.ReadBytes(Limits.MaxMetadataBytes, "the metadata's length"), reader.ReadBytes(Limits.MaxValueBytes, "the value's length"));
+}
+
+/// <summary>What an answer says of a row that is there, where it lies.</summary>
+public readonly ref struct RowContent(Revision revision, LogTime expiresAt, ReadOnlySpan<byte> metadata, ReadOnlySpan<byte> value)
+{
+    public Revision Revision { get; } = revision;
+
+    /// <summary>When the hub deletes the key; <see cref="LogTime.None"/> where it stays.</summary>
+    public LogTime ExpiresAt { get; } = expiresAt;
+
+    public ReadOnlySpan<byte> Metadata { get; } = metadata;
+
+    public ReadOnlySpan<byte> Value { get; } = value;
 }

@@ -60,7 +60,7 @@ internal static class StateReader
             }
             else
             {
-                ReadBlocks.WriteFound(rows, row.Revision, row.Metadata, row.Value);
+                ReadBlocks.WriteFound(rows, new(row.Revision, row.ExpiresAt, row.Metadata, row.Value));
                 found++;
             }
         }
@@ -104,7 +104,7 @@ internal static class StateReader
                 break;
             }
 
-            ReadBlocks.WriteScanned(rows, key, row.Revision, row.Metadata, row.Value);
+            ReadBlocks.WriteScanned(rows, key, new(row.Revision, row.ExpiresAt, row.Metadata, row.Value));
             key.CopyTo(last);
             lastLength = key.Length;
             count++;

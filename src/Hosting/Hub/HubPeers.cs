@@ -158,7 +158,7 @@ internal sealed partial class HubPeers(
             // Installed as that of no Raft entry: what the leader says of the members may be newer. The log says the rest.
             using var snapshot = await new SnapshotCopy(Identity, store, _logger).ReceiveAsync(
                 new GrainSnapshotSource(session), session.Hello.Node, isOfUse: null, bound.Token);
-            store.Install(snapshot);
+            store.Install(snapshot, joins: true);
         }
 
         var hub = session.Grains.GetGrain<IHubGrain>(0);

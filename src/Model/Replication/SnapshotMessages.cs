@@ -20,8 +20,11 @@ public enum SnapshotSection : byte
     /// <summary>Where the log of each keyspace was cut.</summary>
     KeyspaceCuts = 5,
 
+    /// <summary>What expires when. Of use to a hub member only; a replica has none to send.</summary>
+    Expiries = 6,
+
     /// <summary>Behind the last part.</summary>
-    End = 6,
+    End = 7,
 }
 
 /// <summary>Who wants a snapshot.</summary>

@@ -14,6 +14,9 @@ public enum CommandKind : byte
 
     /// <summary>Turns on a new behaviour of apply on all members at one point of the log. Never from a client.</summary>
     RaiseFeatureLevel = 6,
+
+    /// <summary>Deletes the keys of one keyspace whose time is over. Never from a client.</summary>
+    Expire = 7,
 }
 
 /// <summary>Switches of a transaction. Stored in Raft entries.</summary>
@@ -58,7 +61,7 @@ public static class CommandWriter
         writer.WriteVarint(mutations.Count);
         foreach (var mutation in mutations)
         {
-            MutationFormat.Write(writer, mutation.Kind, mutation.Key.Span, mutation.Metadata.Span, mutation.Value.Span);
+            MutationFormat.Write(writer, mutation);
         }
 
         var size = writer.Length - start;
@@ -92,6 +95,20 @@ public static class CommandWriter
     {
         WriteHeader(writer, CommandKind.RaiseFeatureLevel, operationId);
         writer.WriteVarint(level);
+    }
+
+    /// <param name="expiries">All of one keyspace, at most <see cref="Limits.MaxMutations"/>.</param>
+    public static void WriteExpire(ByteWriter writer, OperationId operationId, KeyspaceId keyspace, IReadOnlyCollection<Expiry> expiries)
+    {
+        WriteHeader(writer, CommandKind.Expire, operationId);
+        writer.WriteUInt32(keyspace.Value);
+        writer.WriteVarint(expiries.Count);
+        foreach (var expiry in expiries)
+        {
+            writer.WritePosition(expiry.At.Value);
+            writer.WritePosition(expiry.Revision.Value);
+            writer.WriteBytes(expiry.Key.Span);
+        }
     }
 
     private static void WriteKeyspaceChange(ByteWriter writer, CommandKind kind, OperationId operationId, KeyspaceName name, KeyspaceSettings settings)

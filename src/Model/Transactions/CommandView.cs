@@ -53,7 +53,7 @@ public readonly ref struct CommandView
         }
 
         var kind = (CommandKind)reader.ReadByte();
-        if (kind is < CommandKind.Transaction or > CommandKind.RaiseFeatureLevel)
+        if (kind is < CommandKind.Transaction or > CommandKind.Expire)
         {
             throw reader.Malformed($"command kind {(byte)kind} is unknown to this version");
         }
@@ -150,7 +150,7 @@ public readonly ref struct CommandView
         for (var i = 0; i < count; i++)
         {
             var mutation = MutationFormat.Read(ref reader);
-            if (mutation.Kind is not (MutationKind.Put or MutationKind.Delete))
+            if (!mutation.IsPut && mutation.Kind != MutationKind.Delete)
             {
                 return $"Mutations of kind {mutation.Kind} are made by the hub itself.";
             }
@@ -198,6 +198,22 @@ public readonly ref struct CommandView
         var level = reader.ReadCount(int.MaxValue, "the feature level");
         reader.ExpectEnd();
         return level;
+    }
+
+    /// <summary>Body of an expire command.</summary>
+    public IReadOnlyList<Expiry> ReadExpiries(out KeyspaceId keyspace)
+    {
+        var reader = new ByteReader(_body);
+        keyspace = new(reader.ReadUInt32());
+        var count = reader.ReadCount(Limits.MaxMutations, "the number of expired keys");
+        var expiries = new List<Expiry>();
+        for (var i = 0; i < count; i++)
+        {
+            expiries.Add(new(new(reader.ReadPosition()), keyspace, new(reader.ReadPosition()), Key.From(MutationFormat.ReadKey(ref reader))));
+        }
+
+        reader.ExpectEnd();
+        return expiries;
     }
 
     private static KeyspaceName ReadName(ref ByteReader reader)

@@ -12,13 +12,16 @@ public enum MutationKind : byte
 
     /// <summary>Drops every row of a keyspace. Only in records of the catalog, never in a client's transaction.</summary>
     DropKeyspace = 4,
+
+    /// <summary>A put with a time to live.</summary>
+    PutExpiring = 5,
 }
 
 /// <summary>One change of one key. A transaction has at most one per key.</summary>
 public readonly struct Mutation
 {
-    private Mutation(MutationKind kind, Key key, ReadOnlyMemory<byte> value, ReadOnlyMemory<byte> metadata)
-        => (Kind, Key, Value, Metadata) = (kind, key, value, metadata);
+    private Mutation(MutationKind kind, Key key, ReadOnlyMemory<byte> value, ReadOnlyMemory<byte> metadata, TimeSpan? timeToLive)
+        => (Kind, Key, Value, Metadata, TimeToLive) = (kind, key, value, metadata, timeToLive);
 
     public MutationKind Kind { get; }
 
@@ -30,11 +33,19 @@ public readonly struct Mutation
     /// <summary>Metadata of a put, 0 to <see cref="Limits.MaxMetadataBytes"/> bytes; empty otherwise.</summary>
     public ReadOnlyMemory<byte> Metadata { get; }
 
+    /// <summary>How long after the put the hub deletes the key, whole milliseconds; null where it stays.</summary>
+    public TimeSpan? TimeToLive { get; }
+
     /// <summary>
     /// Sets a key. The bytes are read when the transaction is encoded and must not change until then. Throws
-    /// <see cref="ArgumentException"/> where value or metadata are over their limit.
+    /// <see cref="ArgumentException"/> where value or metadata are over their limit, or the time to live is outside 1 ms to
+    /// <see cref="Limits.MaxTimeToLive"/>.
     /// </summary>
-    public static Mutation Put(Key key, ReadOnlyMemory<byte> value, ReadOnlyMemory<byte> metadata = default)
+    /// <param name="timeToLive">
+    /// The hub deletes the key about so long after this put, unless it is put again before; null: it stays. Counted in log time, so all
+    /// nodes lose it at one revision.
+    /// </param>
+    public static Mutation Put(Key key, ReadOnlyMemory<byte> value, ReadOnlyMemory<byte> metadata = default, TimeSpan? timeToLive = null)
     {
         if (value.Length > Limits.MaxValueBytes)
         {
@@ -46,9 +57,14 @@ public readonly struct Mutation
             throw new ArgumentException($"The metadata has {metadata.Length} bytes; the limit is {Limits.MaxMetadataBytes} (Limits.MaxMetadataBytes).", nameof(metadata));
         }
 
-        return new(MutationKind.Put, key, value, metadata);
+        if (timeToLive is { } ttl && (ttl < TimeSpan.FromMilliseconds(1) || ttl > Limits.MaxTimeToLive))
+        {
+            throw new ArgumentException($"The time to live is {ttl}; it must be 1 ms to {Limits.MaxTimeToLive.TotalDays} days (Limits.MaxTimeToLive).", nameof(timeToLive));
+        }
+
+        return new(timeToLive is null ? MutationKind.Put : MutationKind.PutExpiring, key, value, metadata, timeToLive);
     }
 
     /// <summary>Removes a key. Removing one that is not there is a change like any other and takes a revision.</summary>
-    public static Mutation Delete(Key key) => new(MutationKind.Delete, key, default, default);
+    public static Mutation Delete(Key key) => new(MutationKind.Delete, key, default, default, null);
 }

@@ -2,7 +2,7 @@ namespace Quicksilver.Model;
 
 /// <summary>
 /// Binary form of one mutation, the same in commands and in change-log records, so that apply copies it: kind, key, and for a
-/// put metadata and value; for a dropped keyspace its id.
+/// put metadata and value, then the time to live where it has one; for a dropped keyspace its id.
 /// </summary>
 public static class MutationFormat
 {
@@ -10,10 +10,19 @@ public static class MutationFormat
     {
         writer.WriteByte((byte)kind);
         writer.WriteBytes(key);
-        if (kind == MutationKind.Put)
+        if (kind is MutationKind.Put or MutationKind.PutExpiring)
         {
             writer.WriteBytes(metadata);
             writer.WriteBytes(value);
+        }
+    }
+
+    public static void Write(ByteWriter writer, in Mutation mutation)
+    {
+        Write(writer, mutation.Kind, mutation.Key.Span, mutation.Metadata.Span, mutation.Value.Span);
+        if (mutation.TimeToLive is { } timeToLive)
+        {
+            writer.WriteVarint((long)timeToLive.TotalMilliseconds);
         }
     }
 
@@ -29,15 +38,26 @@ public static class MutationFormat
         var kind = (MutationKind)reader.ReadByte();
         switch (kind)
         {
-            case MutationKind.Put:
-                return new(kind, ReadKey(ref reader), reader.ReadBytes(Limits.MaxMetadataBytes, "the metadata's length"), reader.ReadBytes(Limits.MaxValueBytes, "the value's length"), default);
+            case MutationKind.Put or MutationKind.PutExpiring:
+                var key = ReadKey(ref reader);
+                var metadata = reader.ReadBytes(Limits.MaxMetadataBytes, "the metadata's length");
+                var value = reader.ReadBytes(Limits.MaxValueBytes, "the value's length");
+                return new(kind, key, metadata, value, kind == MutationKind.Put ? TimeSpan.Zero : ReadTimeToLive(ref reader));
             case MutationKind.Delete:
-                return new(kind, ReadKey(ref reader), default, default, default);
+                return new(kind, ReadKey(ref reader));
             case MutationKind.DropKeyspace:
-                return new(kind, default, default, default, new KeyspaceId(reader.ReadUInt32()));
+                return new(kind, droppedKeyspace: new(reader.ReadUInt32()));
             default:
                 throw reader.Malformed($"mutation kind {(byte)kind} is unknown to this version");
         }
+    }
+
+    private static TimeSpan ReadTimeToLive(ref ByteReader reader)
+    {
+        var milliseconds = reader.ReadVarint();
+        return milliseconds > 0 && milliseconds <= Limits.MaxTimeToLive.TotalMilliseconds
+            ? TimeSpan.FromMilliseconds(milliseconds)
+            : throw reader.Malformed($"a time to live is {milliseconds} ms, the limit is {Limits.MaxTimeToLive.TotalMilliseconds}");
     }
 
     internal static ReadOnlySpan<byte> ReadKey(ref ByteReader reader)
@@ -49,12 +69,18 @@ public static class MutationFormat
 
 /// <summary>One mutation as it lies in its source bytes.</summary>
 public readonly ref struct MutationView(
-    MutationKind kind, ReadOnlySpan<byte> key, ReadOnlySpan<byte> metadata, ReadOnlySpan<byte> value, KeyspaceId droppedKeyspace)
+    MutationKind kind, ReadOnlySpan<byte> key = default, ReadOnlySpan<byte> metadata = default, ReadOnlySpan<byte> value = default,
+    TimeSpan timeToLive = default, KeyspaceId droppedKeyspace = default)
 {
     public MutationKind Kind { get; } = kind;
     public ReadOnlySpan<byte> Key { get; } = key;
     public ReadOnlySpan<byte> Metadata { get; } = metadata;
     public ReadOnlySpan<byte> Value { get; } = value;
+
+    public bool IsPut => Kind is MutationKind.Put or MutationKind.PutExpiring;
+
+    /// <summary>When the row that a put makes expires, where it is put at this log time; <see cref="LogTime.None"/> where it stays.</summary>
+    public LogTime ExpiresAt(LogTime putAt) => Kind == MutationKind.PutExpiring ? putAt.Add(timeToLive) : LogTime.None;
 
     /// <summary>The keyspace that a <see cref="MutationKind.DropKeyspace"/> drops.</summary>
     public KeyspaceId DroppedKeyspace { get; } = droppedKeyspace;

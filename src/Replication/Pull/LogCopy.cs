@@ -11,7 +11,7 @@ public sealed class LogCopy(ReplicaIdentity self, NodeStore store)
 {
     private static readonly TimeSpan MaxWait = TimeSpan.FromSeconds(3);
 
-    private readonly PageApplier _applier = new(store);
+    private readonly PageApplier _applier = new(store, joins: true);
 
     /// <summary>
     /// Throws <see cref="InvalidOperationException"/> where the source cannot serve this store; whatever the source throws; and

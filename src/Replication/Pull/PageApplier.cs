@@ -4,9 +4,10 @@ using Quicksilver.Storage;
 namespace Quicksilver.Replication;
 
 /// <summary>Applies pages to a replica's store: one page is one write batch and becomes one View.</summary>
-public sealed class PageApplier(NodeStore store)
+/// <param name="joins">For a node that becomes a hub member: it must know what expires.</param>
+public sealed class PageApplier(NodeStore store, bool joins = false)
 {
-    private readonly ApplyBatch _batch = new(store);
+    private readonly ApplyBatch _batch = new(store) { IndexesExpiry = joins };
 
     /// <summary>
     /// Checks every record and applies all of them or none. Throws <see cref="MalformedDataException"/> where the page is not

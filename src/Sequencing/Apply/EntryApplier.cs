@@ -32,7 +32,7 @@ public sealed class EntryApplier
     {
         _supportedLevel = supportedLevel;
         _store = store;
-        _batch = new(store);
+        _batch = new(store) { IndexesExpiry = true };
         _conditions = new(_batch);
         _recent = new(window);
         using var view = store.AcquireView();
@@ -91,7 +91,7 @@ public sealed class EntryApplier
             var command = CommandView.Parse(EntryFormat.ReadCommand(ref reader, out _));
             if (command.ConditionCount > 0
                 || (command.Options & CommandOptions.SkipUnchanged) != 0
-                || command.Kind is CommandKind.CreateKeyspace or CommandKind.UpdateKeyspace
+                || command.Kind is CommandKind.CreateKeyspace or CommandKind.UpdateKeyspace or CommandKind.Expire
                 || (command.Kind == CommandKind.Transaction && _batch.FindKeyspace(command.Keyspace) is { Settings.SkipUnchanged: true }))
             {
                 return true;
@@ -147,6 +147,8 @@ public sealed class EntryApplier
                 return ChangeKeyspace(command, requestHash, principal, now);
             case CommandKind.DeleteKeyspace:
                 return DeleteKeyspace(command, requestHash, principal, now);
+            case CommandKind.Expire:
+                return Expire(command, requestHash, principal, now);
             default:
                 throw new MalformedDataException($"Command kind {command.Kind} is unknown to this version.");
         }
@@ -230,6 +232,40 @@ public sealed class EntryApplier
         MutationFormat.Write(mutations, MutationKind.Delete, Encoding.ASCII.GetBytes(name.Value), default, default);
         MutationFormat.WriteDropKeyspace(mutations, known.Id);
         return Append(KeyspaceId.Catalog, command.OperationId, requestHash, principal, mutations.WrittenSpan, now);
+    }
+
+    /// <summary>Deletes what is over and was not put again since. The rest of what the command names is only noted no more.</summary>
+    private CommitOutcome Expire(in CommandView command, ChainHash requestHash, ReadOnlySpan<byte> principal, LogTime now)
+    {
+        var expiries = command.ReadExpiries(out var keyspace);
+        var exists = _batch.FindKeyspace(keyspace) is not null;
+        var deletes = new ByteWriter();
+        var count = 0;
+        foreach (var expiry in expiries)
+        {
+            // By the log and not by the clock of the one who asks.
+            if (expiry.At > now)
+            {
+                continue;
+            }
+
+            _batch.DropExpiry(expiry);
+            if (exists && _batch.RowRevision(keyspace, expiry.Key.Span) == expiry.Revision)
+            {
+                MutationFormat.Write(deletes, MutationKind.Delete, expiry.Key.Span, default, default);
+                count++;
+            }
+        }
+
+        if (count == 0)
+        {
+            return CommitOutcome.Unchanged(_batch.Revision);
+        }
+
+        var mutations = new ByteWriter(deletes.Length + 4);
+        mutations.WriteVarint(count);
+        mutations.WriteRaw(deletes.WrittenSpan);
+        return Append(keyspace, command.OperationId, requestHash, principal, mutations.WrittenSpan, now);
     }
 
     private CommitOutcome Append(

@@ -44,6 +44,9 @@ public sealed class ApplyBatch
 
     public KeyspaceId NextKeyspace => _progress.NextKeyspace;
 
+    /// <summary>Note what expires when. For a hub member, and for a node that becomes one; a replica hears of it by the log.</summary>
+    public bool IndexesExpiry { get; init; }
+
     /// <summary>Bytes staged so far.</summary>
     public int StagedBytes => _batch.Length;
 
@@ -171,10 +174,16 @@ public sealed class ApplyBatch
     /// <summary>True where the mutation would leave the key as it is, as the batch sees it.</summary>
     public bool WouldChangeNothing(KeyspaceId keyspace, in MutationView mutation)
     {
+        if (mutation.Kind == MutationKind.PutExpiring)
+        {
+            // Its time begins anew.
+            return false;
+        }
+
         if (_overlay.TryGet(keyspace, mutation.Key, out var staged))
         {
             return mutation.Kind == MutationKind.Put
-                ? staged.Exists && staged.Value.Span.SequenceEqual(mutation.Value) && staged.Metadata.Span.SequenceEqual(mutation.Metadata)
+                ? staged.Exists && !staged.Expires && staged.Value.Span.SequenceEqual(mutation.Value) && staged.Metadata.Span.SequenceEqual(mutation.Metadata)
                 : !staged.Exists;
         }
 
@@ -185,7 +194,7 @@ public sealed class ApplyBatch
         }
 
         var current = row.Row;
-        return current.Value.SequenceEqual(mutation.Value) && current.Metadata.SequenceEqual(mutation.Metadata);
+        return current.ExpiresAt == LogTime.None && current.Value.SequenceEqual(mutation.Value) && current.Metadata.SequenceEqual(mutation.Metadata);
     }
 
     /// <summary>Staged rows that <see cref="LatestStagedChange"/> looks at.</summary>
@@ -211,6 +220,10 @@ public sealed class ApplyBatch
         Stage(header, state with { Sequence = header.Sequence, Chain = keyspaceChain }, mutations);
         return header.Revision;
     }
+
+    /// <summary>Hub: what was to expire is done with, whatever became of it.</summary>
+    public void DropExpiry(in Expiry expiry) => StorageKeys.WriteExpiry(
+        _batch.Delete(Family(ColumnFamily.Expiry), StorageKeys.ExpiryHeadBytes + expiry.Key.Span.Length), expiry.At, expiry.Keyspace, expiry.Revision, expiry.Key.Span);
 
     /// <summary>
     /// Replica: stages a received record, exactly as it is. Throws <see cref="MalformedDataException"/> where it is not the next
@@ -266,7 +279,15 @@ public sealed class ApplyBatch
         var count = reader.ReadCount(Limits.MaxMutations, "the number of mutations");
         for (var i = 0; i < count; i++)
         {
-            StageMutation(header, MutationFormat.Read(ref reader));
+            var mutation = MutationFormat.Read(ref reader);
+            StageMutation(header, mutation);
+            if (IndexesExpiry && mutation.Kind == MutationKind.PutExpiring)
+            {
+                StorageKeys.WriteExpiry(
+                    _batch.BeginPut(Family(ColumnFamily.Expiry), StorageKeys.ExpiryHeadBytes + mutation.Key.Length),
+                    mutation.ExpiresAt(header.LogTime), header.Keyspace, header.Revision, mutation.Key);
+                _batch.Value(0);
+            }
         }
     }
 
@@ -276,8 +297,10 @@ public sealed class ApplyBatch
         switch (mutation.Kind)
         {
             case MutationKind.Put:
+            case MutationKind.PutExpiring when header.Keyspace != KeyspaceId.Catalog:
+                var expiresAt = mutation.ExpiresAt(header.LogTime);
                 StorageKeys.WriteData(_batch.BeginPut(data, StorageKeys.KeyspaceBytes + mutation.Key.Length), header.Keyspace, mutation.Key);
-                DataRow.Write(_batch.Value(DataRow.SizeOf(mutation.Metadata, mutation.Value)), header.Revision, mutation.Metadata, mutation.Value);
+                DataRow.Write(_batch.Value(DataRow.SizeOf(expiresAt, mutation.Metadata, mutation.Value)), header.Revision, expiresAt, mutation.Metadata, mutation.Value);
                 break;
             case MutationKind.Delete:
                 StorageKeys.WriteData(_batch.Delete(data, StorageKeys.KeyspaceBytes + mutation.Key.Length), header.Keyspace, mutation.Key);

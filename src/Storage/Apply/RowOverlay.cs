@@ -11,7 +11,7 @@ internal sealed class RowOverlay
     private readonly Dictionary<(KeyspaceId Keyspace, Key Key), StagedRow> _rows = [];
     private readonly HashSet<KeyspaceId> _dropped = [];
 
-    public readonly record struct StagedRow(Revision Revision, bool Exists, ReadOnlyMemory<byte> Metadata, ReadOnlyMemory<byte> Value);
+    public readonly record struct StagedRow(Revision Revision, bool Exists, bool Expires, ReadOnlyMemory<byte> Metadata, ReadOnlyMemory<byte> Value);
 
     public bool TrackAll { get; set; }
 
@@ -29,7 +29,7 @@ internal sealed class RowOverlay
         if (TrackAll || keyspace == KeyspaceId.Catalog)
         {
             _rows[(keyspace, Key.From(mutation.Key))] =
-                new(revision, mutation.Kind == MutationKind.Put, mutation.Metadata.ToArray(), mutation.Value.ToArray());
+                new(revision, mutation.IsPut, mutation.Kind == MutationKind.PutExpiring, mutation.Metadata.ToArray(), mutation.Value.ToArray());
         }
     }
 

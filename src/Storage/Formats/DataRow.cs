@@ -12,9 +12,10 @@ public readonly ref struct DataRow
     private const byte HasMetadata = 1;
     private const byte HasExpiry = 2;
 
-    private DataRow(Revision revision, ReadOnlySpan<byte> metadata, ReadOnlySpan<byte> value)
+    private DataRow(Revision revision, LogTime expiresAt, ReadOnlySpan<byte> metadata, ReadOnlySpan<byte> value)
     {
         Revision = revision;
+        ExpiresAt = expiresAt;
         Metadata = metadata;
         Value = value;
     }
@@ -22,18 +23,26 @@ public readonly ref struct DataRow
     /// <summary>The revision that last changed the key.</summary>
     public Revision Revision { get; }
 
+    /// <summary>When the hub deletes the key; <see cref="LogTime.None"/> where it stays. Until the hub does, the row is there.</summary>
+    public LogTime ExpiresAt { get; }
+
     public ReadOnlySpan<byte> Metadata { get; }
 
     public ReadOnlySpan<byte> Value { get; }
 
-    internal static int SizeOf(ReadOnlySpan<byte> metadata, ReadOnlySpan<byte> value) =>
-        2 + 8 + (metadata.IsEmpty ? 0 : 2 + metadata.Length) + value.Length;
+    internal static int SizeOf(LogTime expiresAt, ReadOnlySpan<byte> metadata, ReadOnlySpan<byte> value) =>
+        2 + 8 + (expiresAt == LogTime.None ? 0 : 8) + (metadata.IsEmpty ? 0 : 2 + metadata.Length) + value.Length;
 
-    internal static void Write(ByteWriter writer, Revision revision, ReadOnlySpan<byte> metadata, ReadOnlySpan<byte> value)
+    internal static void Write(ByteWriter writer, Revision revision, LogTime expiresAt, ReadOnlySpan<byte> metadata, ReadOnlySpan<byte> value)
     {
         writer.WriteByte(Version);
-        writer.WriteByte(metadata.IsEmpty ? (byte)0 : HasMetadata);
+        writer.WriteByte((byte)((metadata.IsEmpty ? 0 : HasMetadata) | (expiresAt == LogTime.None ? 0 : HasExpiry)));
         writer.WritePosition(revision.Value);
+        if (expiresAt != LogTime.None)
+        {
+            writer.WritePosition(expiresAt.Value);
+        }
+
         if (!metadata.IsEmpty)
         {
             writer.WriteUInt16((ushort)metadata.Length);
@@ -57,10 +66,7 @@ public readonly ref struct DataRow
             }
 
             var revision = new Revision(reader.ReadPosition());
-            if ((flags & HasExpiry) != 0)
-            {
-                reader.ReadPosition();
-            }
+            var expiresAt = (flags & HasExpiry) != 0 ? new LogTime(reader.ReadPosition()) : LogTime.None;
 
             ReadOnlySpan<byte> metadata = default;
             if ((flags & HasMetadata) != 0)
@@ -68,7 +74,7 @@ public readonly ref struct DataRow
                 metadata = reader.Take(reader.ReadUInt16());
             }
 
-            return new(revision, metadata, row[reader.Offset..]);
+            return new(revision, expiresAt, metadata, row[reader.Offset..]);
         }
         catch (MalformedDataException e)
         {

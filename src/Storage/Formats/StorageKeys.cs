@@ -11,6 +11,9 @@ internal static class StorageKeys
     public const int KeyspaceLogBytes = 12;
     public const int KeyspaceCutBytes = 1 + KeyspaceBytes;
 
+    /// <summary>Of a key of <c>expiry</c>: all but the key of the row.</summary>
+    public const int ExpiryHeadBytes = 8 + KeyspaceBytes + RevisionBytes;
+
     public static ReadOnlySpan<byte> Identity => "I"u8;
 
     public static ReadOnlySpan<byte> Progress => "P"u8;
@@ -54,5 +57,24 @@ internal static class StorageKeys
     {
         KeyspaceCutPrefix.CopyTo(destination);
         BinaryPrimitives.WriteUInt32BigEndian(destination[1..], keyspace.Value);
+    }
+
+    /// <summary>Key of <c>expiry</c>: time, keyspace, revision, and the key of the row.</summary>
+    public static void WriteExpiry(Span<byte> destination, LogTime at, KeyspaceId keyspace, Revision revision, ReadOnlySpan<byte> key)
+    {
+        BinaryPrimitives.WriteInt64BigEndian(destination, at.Value);
+        BinaryPrimitives.WriteUInt32BigEndian(destination[8..], keyspace.Value);
+        BinaryPrimitives.WriteInt64BigEndian(destination[12..], revision.Value);
+        key.CopyTo(destination[ExpiryHeadBytes..]);
+    }
+
+    /// <summary>Throws <see cref="MalformedDataException"/>.</summary>
+    public static Expiry ReadExpiry(ReadOnlySpan<byte> source)
+    {
+        var reader = new ByteReader(source);
+        var (at, keyspace, revision) = (new LogTime(reader.ReadPosition()), new KeyspaceId(reader.ReadUInt32()), new Revision(reader.ReadPosition()));
+        return reader.Remaining is > 0 and <= Limits.MaxKeyBytes
+            ? new(at, keyspace, revision, Key.From(reader.Take(reader.Remaining)))
+            : throw reader.Malformed($"a row that expires has a key of {reader.Remaining} bytes");
     }
 }

@@ -88,7 +88,7 @@ public sealed class RaftLogStore : IRaftLogStore
             // shorter, the mark is lowered first.
             using var mark = DurableMark.Open(directory);
             mark.LowerTo(floor);
-        });
+        }, indexesExpiry: true);
     }
 
     private static bool HasLog(NodeStore store)

@@ -17,7 +17,7 @@ internal sealed record SnapshotFile(SnapshotSection Section, string Path);
 /// </remarks>
 public sealed class IncomingSnapshot : IDisposable
 {
-    private const byte Version = 2;
+    private const byte Version = 3;
     private const int MaxFiles = 1_000_000;
     private const int MaxHeaderBytes = 4096;
 

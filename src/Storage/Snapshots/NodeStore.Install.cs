@@ -62,12 +62,13 @@ public sealed partial class NodeStore
     /// stages batches makes a new <see cref="ApplyBatch"/>. Throws <see cref="StorageException"/>; the old database is there then, as it was.
     /// </summary>
     /// <param name="quarantine">When: what was there is wrong, and is kept in a directory <c>quarantined-TIME</c>. Null: it is deleted.</param>
-    public void Install(IncomingSnapshot snapshot, DateTimeOffset? quarantine = null) =>
-        Install(snapshot, floor: null, beforeSwitch: quarantine is { } now ? () => _directory.MarkQuarantined(now) : null);
+    /// <param name="joins">For a node that becomes a hub member: it must know what expires.</param>
+    public void Install(IncomingSnapshot snapshot, DateTimeOffset? quarantine = null, bool joins = false) =>
+        Install(snapshot, floor: null, beforeSwitch: quarantine is { } now ? () => _directory.MarkQuarantined(now) : null, indexesExpiry: joins);
 
     /// <param name="floor">The Raft log begins behind this entry, and the votes stay; null for a store without either.</param>
     /// <param name="beforeSwitch">Called when the new database is whole, before it is the node's.</param>
-    internal void Install(IncomingSnapshot snapshot, RaftFloor? floor, Action? beforeSwitch)
+    internal void Install(IncomingSnapshot snapshot, RaftFloor? floor, Action? beforeSwitch, bool indexesExpiry)
     {
         if (snapshot is not { Header: { } header, IsComplete: true })
         {
@@ -101,7 +102,9 @@ public sealed partial class NodeStore
         FailPoint.Hit(FailPoint.InstallBegun);
         try
         {
-            foreach (var section in snapshot.Files.GroupBy(file => SnapshotSections.FamilyOf(file.Section)))
+            // On a replica what expires would stay for good: nobody there deletes it.
+            var files = snapshot.Files.Where(file => indexesExpiry || file.Section != SnapshotSection.Expiries);
+            foreach (var section in files.GroupBy(file => SnapshotSections.FamilyOf(file.Section)))
             {
                 next.Ingest(section.Key, [.. section.Select(file => file.Path)]);
                 FailPoint.Hit(FailPoint.InstallIngested);

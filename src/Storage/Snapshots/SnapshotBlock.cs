@@ -11,8 +11,8 @@ public static class SnapshotBlock
 {
     private const byte Version = 1;
 
-    /// <summary>Longest key of any section: a keyspace id and the longest key of a row.</summary>
-    public const int MaxKeyBytes = StorageKeys.KeyspaceBytes + Limits.MaxKeyBytes;
+    /// <summary>Longest key of any section: that of a row which expires.</summary>
+    public const int MaxKeyBytes = StorageKeys.ExpiryHeadBytes + Limits.MaxKeyBytes;
 
     /// <summary>Longest value of any section: a record.</summary>
     internal const int MaxValueBytes = RecordFormat.MaxBytes;
@@ -163,6 +163,7 @@ internal static class SnapshotSections
         SnapshotSection.Records => ColumnFamily.Log,
         SnapshotSection.KeyspaceLog => ColumnFamily.KeyspaceLog,
         SnapshotSection.KeyspaceCuts => ColumnFamily.Meta,
+        SnapshotSection.Expiries => ColumnFamily.Expiry,
         _ => throw new MalformedDataException($"A snapshot has no part {(int)section}."),
     };
 

@@ -12,7 +12,7 @@ namespace Quicksilver.Storage;
 /// <param name="EstimatedBytes">About how much room it takes; for the check of free space and for people.</param>
 public sealed record SnapshotHeader(NodeId Source, StoreProgress Progress, Term AppliedTerm, long EstimatedBytes)
 {
-    private const byte Version = 2;
+    private const byte Version = 3;
     private const int MaxNameBytes = 64;
     private const int MaxProgressBytes = 1024;
 

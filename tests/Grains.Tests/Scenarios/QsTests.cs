@@ -64,6 +64,25 @@ public sealed class QsTests(SharedCluster shared)
     }
 
     [Fact]
+    public async Task A_row_that_expires_is_exported_and_imported_with_the_time_it_has_left()
+    {
+        await Cluster.QsAsync("hub", "keyspace", "create", "qs-ttl");
+        await Cluster.QsAsync("hub", "keyspace", "create", "qs-ttl2");
+        Assert.Equal(0, (await Cluster.QsAsync("us", "put", "qs-ttl", "k", "v", "--ttl", "1h")).ExitCode);
+        var got = await Cluster.QsAsync("us", "get", "qs-ttl", "k", "--json");
+        var expires = Json(got).GetProperty("expires").GetDateTimeOffset();
+        Assert.InRange(expires - TimeProvider.System.GetUtcNow(), TimeSpan.FromMinutes(59), TimeSpan.FromMinutes(61));
+        using var directory = new TempDirectory();
+        var rows = await Cluster.QsAsync("us", "export", "qs-ttl");
+        await File.WriteAllTextAsync(directory.Sub("rows"), rows.Output + "{\"key\":\"over\",\"value\":\"v\",\"expires\":\"2020-01-01T00:00:00Z\"}\n", Stop);
+        var import = await Cluster.QsAsync("us", "import", "qs-ttl2", directory.Sub("rows"), "--json");
+        Assert.Equal((0, 1L, 1L), (import.ExitCode, Json(import).GetProperty("imported").GetInt64(), Json(import).GetProperty("expired").GetInt64()));
+        got = await Cluster.QsAsync("us", "get", "qs-ttl2", "k", "--json");
+        Assert.InRange(Json(got).GetProperty("expires").GetDateTimeOffset() - expires, TimeSpan.FromSeconds(-5), TimeSpan.FromSeconds(5));
+        Assert.Equal(3, (await Cluster.QsAsync("us", "get", "qs-ttl2", "over")).ExitCode);
+    }
+
+    [Fact]
     public async Task An_import_names_bad_lines_goes_on_and_can_be_run_again()
     {
         await Cluster.QsAsync("hub", "keyspace", "create", "qs-import");
