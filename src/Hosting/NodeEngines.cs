@@ -55,7 +55,7 @@ internal sealed partial class NodeEngines : IAsyncDisposable
                 new(RandomNumberGenerator.GetInt32(int.MaxValue)), time, loggers);
             _replicator = new(
                 new(settings.NodeId, settings.Region, settings.GatewayText), store, _link, replicaClock, new(),
-                new(RandomNumberGenerator.GetInt32(int.MaxValue)), time, loggers.CreateLogger<Replicator>());
+                new(RandomNumberGenerator.GetInt32(int.MaxValue)), time, loggers.CreateLogger<Replicator>(), settings.Keyspaces);
         }
 
         Monitor = new(_node, _source, _hub, _replicator, _link, replicaClock, directory.Path, settings.MaxLag, time);

@@ -80,13 +80,14 @@ public static class ChangeLog
         while (first < end)
         {
             var middle = first + ((end - first) / 2);
-            if (!cursor.Seek(new(middle)) || cursor.Revision.Value != middle)
+            var found = cursor.Seek(new(middle));
+            if (view.Progress.Subscription.IsAll && (!found || cursor.Revision.Value != middle))
             {
                 throw new StorageException(StorageFault.Corrupt, $"The change log lacks revision {middle}.");
             }
 
-            var written = Undamaged.Read(cursor.Record, static bytes => RecordView.Parse(bytes).Header.LogTime, $"revision {middle}");
-            (first, end) = written >= time ? (first, middle) : (middle + 1, end);
+            var isLater = !found || Undamaged.Read(cursor.Record, static bytes => RecordView.Parse(bytes).Header.LogTime, $"revision {cursor.Revision}") >= time;
+            (first, end) = isLater ? (first, middle) : (cursor.Revision.Value + 1, end);
         }
 
         return new(first);

@@ -22,12 +22,15 @@ internal static class FailPoint
     public const string InstallSwitched = "install.switched";
     public const string InstallPublished = "install.published";
     public const string InstallReleased = "install.released";
+    public const string AddCleared = "add.cleared";
+    public const string AddIngested = "add.ingested";
+    public const string AddPublished = "add.published";
 
     /// <summary>All of them.</summary>
     public static readonly string[] All =
     [
         CommitWrite, CommitWritten, CommitPublished, SnapshotCleared, SnapshotBegun, SnapshotBlock, SnapshotFile, SnapshotSaved, InstallBegun,
-        InstallIngested, InstallMeta, InstallChecked, InstallSwitch, InstallSwitched, InstallPublished, InstallReleased,
+        InstallIngested, InstallMeta, InstallChecked, InstallSwitch, InstallSwitched, InstallPublished, InstallReleased, AddCleared, AddIngested, AddPublished,
     ];
 
     /// <summary>Called with the name of each place that is passed; null outside of tests.</summary>

@@ -296,6 +296,12 @@ public sealed partial class NodeStore : IDisposable
             return;
         }
 
+        if (!progress.Subscription.IsAll)
+        {
+            CheckPartialTail(view, records);
+            return;
+        }
+
         var from = new Revision(Math.Max(progress.Oldest.Value, last.Value - records + 1));
         var before = new Revision(from.Value - 1);
         var chain = view.FindChain(before) ?? throw new StorageException(StorageFault.Corrupt, $"The change log lacks revision {before}.");
@@ -309,6 +315,28 @@ public sealed partial class NodeStore : IDisposable
         if (chain != progress.Chain)
         {
             throw new StorageException(StorageFault.Corrupt, $"The change log ends with chain {chain}, the state says {progress.Chain}.");
+        }
+    }
+
+    private static void CheckPartialTail(View view, long records)
+    {
+        var chains = new KeyspaceChains();
+        using var cursor = view.OpenLog();
+        var first = view.Position.Revision;
+        long count = 0;
+        for (var more = cursor.SeekForPrevious(first); more && count < records; more = cursor.Previous())
+        {
+            first = cursor.Revision;
+            count++;
+        }
+
+        for (var more = count > 0 && cursor.Seek(first); more; more = cursor.Next())
+        {
+            // One that was let go leaves its records behind for a while.
+            if (view.FindKeyspace(RecordView.Parse(cursor.Record).Header.Keyspace) is not null)
+            {
+                chains.Check(view, cursor.Record, cursor.Revision);
+            }
         }
     }
 

@@ -26,15 +26,17 @@ public static class StateHash
     /// records up to it, read from <paramref name="log"/> (not earlier than that), laid over. So nodes can be compared at one
     /// revision while writes go on, although each publishes its Views at revisions of its own. Long and blocking.
     /// </summary>
-    public static StateHashes Compute(View pinned, View log, Revision at, CancellationToken cancellation)
+    /// <param name="only">Hash only the catalog and these keyspaces, as a replica that holds them would; null for all that the store has.</param>
+    public static StateHashes Compute(View pinned, View log, Revision at, CancellationToken cancellation, Subscription? only = null)
     {
+        only ??= pinned.Progress.Subscription;
         ArgumentOutOfRangeException.ThrowIfLessThan(at, pinned.Position.Revision);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(at, log.Position.Revision);
         var later = new SortedDictionary<byte[], LaterRow>(Comparer<byte[]>.Create((a, b) => a.AsSpan().SequenceCompareTo(b)));
         var dropped = new HashSet<uint>();
         CollectLater(pinned, log, at, later, dropped, cancellation);
 
-        var hash = new Hasher();
+        var hash = new Hasher(only);
         using var rows = new DbIterator(pinned.Database, pinned.ReadOptions, ColumnFamily.Data);
         using var overlay = later.GetEnumerator();
         var hasRow = rows.Seek(default);
@@ -68,7 +70,8 @@ public static class StateHash
             hasRow = rows.Next();
         }
 
-        var chain = log.FindChain(at) ?? throw new StorageException(StorageFault.Corrupt, $"The change log lacks revision {at}.");
+        // Of a log with gaps the chain is known at some revisions only.
+        var chain = log.FindChain(at) ?? (log.Progress.Subscription.IsAll ? throw new StorageException(StorageFault.Corrupt, $"The change log lacks revision {at}.") : ChainHash.Empty);
         return new(pinned.Position with { Revision = at }, chain, hash.Finish(), hash.Rows);
     }
 
@@ -125,14 +128,20 @@ public static class StateHash
 
     private readonly record struct LaterRow(Revision Revision, bool Exists, LogTime ExpiresAt, byte[] Metadata, byte[] Value);
 
-    private sealed class Hasher
+    private sealed class Hasher(Subscription only)
     {
         private readonly XxHash128 _hash = new();
+        private readonly HashSet<uint> _ids = [];
 
         public long Rows { get; private set; }
 
         public void Add(ReadOnlySpan<byte> key, Revision revision, LogTime expiresAt, ReadOnlySpan<byte> metadata, ReadOnlySpan<byte> value)
         {
+            if (!only.IsAll && !IsIn(key, value))
+            {
+                return;
+            }
+
             Span<byte> head = stackalloc byte[28];
             var expires = expiresAt != LogTime.None;
             BinaryPrimitives.WriteInt32BigEndian(head, key.Length);
@@ -145,6 +154,23 @@ public static class StateHash
             _hash.Append(metadata);
             _hash.Append(value);
             Rows++;
+        }
+
+        /// <summary>The catalog comes first, so it is known by then which keyspaces there are.</summary>
+        private bool IsIn(ReadOnlySpan<byte> key, ReadOnlySpan<byte> value)
+        {
+            var keyspace = BinaryPrimitives.ReadUInt32BigEndian(key);
+            if (keyspace != KeyspaceId.Catalog.Value)
+            {
+                return _ids.Contains(keyspace);
+            }
+
+            if (only.Includes(KeyspaceName.Parse(System.Text.Encoding.ASCII.GetString(key[StorageKeys.KeyspaceBytes..]))))
+            {
+                _ids.Add(CatalogRow.Read(value).Id.Value);
+            }
+
+            return true;
         }
 
         public ChainHash Finish()

@@ -27,7 +27,7 @@ public sealed class SerializerTests : IDisposable
     private static readonly ChildStatus Child = new(Node, Region, "eu:5022", new(44));
     private static readonly NodeStatus Status = new(
         Node, NodeRole.Replica, Region, "eu:5022", Cluster, Position, Chain, RaftRole.Candidate, new(5), 17, TimeSpan.FromTicks(123), "pulling",
-        ["a:1", "b:2"], [Child, Child with { Gateway = "x" }], 3, "0.1.0", TimeSpan.FromHours(2), 12_345, 6, 7, ["hub-0", "hub-1"], [Node], new(8));
+        ["a:1", "b:2"], [Child, Child with { Gateway = "x" }], 3, "0.1.0", TimeSpan.FromHours(2), 12_345, 6, 7, ["hub-0", "hub-1"], [Node], new(8), ["flags"]);
 
     /// <summary>Samples by type. Each field is set in at least one sample of its type.</summary>
     private static readonly object[] Samples =
@@ -39,14 +39,14 @@ public sealed class SerializerTests : IDisposable
         CommitOutcome.Committed(new(5)), CommitOutcome.Unchanged(new(6)), CommitOutcome.ConditionFailed(3, new(7)), CommitOutcome.OperationIdReused,
         CommitOutcome.Expired, CommitOutcome.FromFuture, CommitOutcome.KeyspaceNotFound, CommitOutcome.KeyspaceExists(new(8)),
         CommitOutcome.Invalid("because"), CommitOutcome.Overloaded(TimeSpan.FromMilliseconds(50)), CommitOutcome.Unavailable, CommitOutcome.Unknown,
-        new OpenPullRequest(Node, Region, "eu:1", Cluster, Position, Chain, PageEncoding.Zstd),
+        new OpenPullRequest(Node, Region, "eu:1", Cluster, Position, Chain, PageEncoding.Zstd, ["flags", "route-*"]),
         new OpenPullAnswer(OpenPullStatus.Unavailable, 5, Cluster, Position, new(4), new(99), [Node], Chain),
         new SourceDescription(Node, Cluster, Position, new(4), TimeSpan.FromSeconds(3), [Node]), new SourceDescription(Node, Cluster, Position, new(4), null, []),
         new NextPageRequest(5, 6, new(7), 8, TimeSpan.FromSeconds(3), TimeSpan.FromMilliseconds(4)),
         new LogPage(PageStatus.SourceDamaged, Cluster, Position, new(4), new(99), TimeSpan.MaxValue, new(10), new(20), Bytes),
         new LogPage(PageStatus.Ok, default, default, default, default, default, new(1), new(1), default),
-        new LogPage(PageStatus.Ok, Cluster, Position, new(4), new(99), TimeSpan.Zero, new(10), new(20), Bytes, [Node, Node], PageEncoding.Zstd, 99),
-        new OpenSnapshotRequest(Node, Region, Cluster), new OpenSnapshotAnswer(SnapshotStatus.Ok, 5, Bytes),
+        new LogPage(PageStatus.Ok, Cluster, Position, new(4), new(99), TimeSpan.Zero, new(10), new(20), Bytes, [Node, Node], PageEncoding.Zstd, 99, Chain),
+        new OpenSnapshotRequest(Node, Region, Cluster, ["flags"], ["routes"], true), new OpenSnapshotAnswer(SnapshotStatus.Ok, 5, Bytes),
         new NextBlockRequest(5, SnapshotSection.Records, Bytes, 8), new NextBlockAnswer(SnapshotStatus.SourceDamaged, Bytes),
         Context, Context with { WriteGateway = null }, new CallId(7, 9), new CommitManyRequest(Bytes) { Call = new(7, 9), Cluster = Cluster },
         new CommitManyAnswer([CommitOutcome.Committed(new(5)), CommitOutcome.Invalid("x")], Context), new CommitManyAnswer([], Context),

@@ -22,6 +22,8 @@ public sealed class FailPointTests : IDisposable
 
     private string Replica => _directory.Sub("replica");
 
+    private string Partial => _directory.Sub("partial");
+
     [Fact]
     public Task A_replica_killed_at_40_places_ends_equal_each_time() => KillAsync(40, 20261125);
 
@@ -36,7 +38,13 @@ public sealed class FailPointTests : IDisposable
         for (var round = 0; round < rounds; round++)
         {
             var point = FailPoint.All[round % FailPoint.All.Length];
-            var isCopy = !point.StartsWith("commit", StringComparison.Ordinal) || random.Next(4) == 0;
+            if (point.StartsWith("add", StringComparison.Ordinal))
+            {
+                hit[point] = hit.GetValueOrDefault(point) + await AddAsync(random, point, hit.ContainsKey(point), $"round {round} of seed {seed}, killed at {point}");
+                continue;
+            }
+
+            var isCopy = !point.StartsWith("commit", StringComparison.Ordinal) || (hit.GetValueOrDefault(point) > 0 && random.Next(4) == 0);
             Write(random, isCopy);
             if (isCopy && random.Next(2) == 0 && Directory.Exists(Replica))
             {
@@ -47,20 +55,38 @@ public sealed class FailPointTests : IDisposable
             {
                 FailPoint.SnapshotBlock => random.Next(1, 20),
                 FailPoint.SnapshotFile or FailPoint.SnapshotSaved or FailPoint.InstallIngested => random.Next(1, 4),
-                _ when point.StartsWith("commit", StringComparison.Ordinal) && !isCopy => random.Next(1, 10),
+                _ when point.StartsWith("commit", StringComparison.Ordinal) && !isCopy => random.Next(1, 8),
                 _ => 1,
             };
             var why = $"round {round} of seed {seed}, killed at {point}, hit {count}";
-            var (code, _) = await RunAsync(point, count.ToString(CultureInfo.InvariantCulture));
+            var (code, _) = await RunAsync(Replica, "*", point, count.ToString(CultureInfo.InvariantCulture));
             Assert.True(code is Killed or 0, $"{why}: it ended with {code}");
             hit[point] = hit.GetValueOrDefault(point) + (code == Killed ? 1 : 0);
 
-            (code, var output) = await RunAsync();
+            (code, var output) = await RunAsync(Replica, "*");
             Assert.True(code == 0 && output.Contains("equal", StringComparison.Ordinal), $"{why}: {output}");
         }
 
         Assert.Equal(FailPoint.All.Order(), hit.Where(pair => pair.Value > 0).Select(pair => pair.Key).Order());
         Assert.True(hit.Values.Sum() >= rounds * 9 / 10, $"seed {seed}: of {rounds} only {hit.Values.Sum()} were hit.");
+    }
+
+    /// <summary>A replica of one keyspace that is to hold another as well is killed on the way there.</summary>
+    private async Task<int> AddAsync(Random random, string point, bool cut, string why)
+    {
+        Write(random, cut: false);
+        var (code, output) = await RunAsync(Partial, random.Next(2) == 0 ? "flags" : "rou*");
+        Assert.True(code == 0, $"{why}: before it, {output}");
+        // Behind a cut log it begins anew with all that it wants.
+        Write(random, cut && random.Next(4) == 0);
+        var all = random.Next(2) == 0 ? "flags,routes" : "*";
+        (code, _) = await RunAsync(Partial, all, point, point == FailPoint.AddIngested ? random.Next(1, 3).ToString(CultureInfo.InvariantCulture) : "1");
+        Assert.True(code is Killed or 0, $"{why}: it ended with {code}");
+        var wasHit = code == Killed ? 1 : 0;
+        Write(random, cut: false);
+        (code, output) = await RunAsync(Partial, random.Next(3) == 0 ? "flags" : all);
+        Assert.True(code == 0 && output.Contains("equal", StringComparison.Ordinal), $"{why}: {output}");
+        return wasHit;
     }
 
     /// <summary>More at the hub; for a copy, so that the replica is behind the log that is left.</summary>
@@ -89,9 +115,9 @@ public sealed class FailPointTests : IDisposable
         }
     }
 
-    private async Task<(int Code, string Output)> RunAsync(params string[] fault)
+    private async Task<(int Code, string Output)> RunAsync(string replica, string keyspaces, params string[] fault)
     {
-        await using var child = ChildProcess.Start("FailingReplica", "FailingReplica", [Hub, Replica, .. fault]);
+        await using var child = ChildProcess.Start("FailingReplica", "FailingReplica", [Hub, replica, keyspaces, .. fault]);
         var code = await child.WaitAsync(Stop);
         return (code, $"{child.Output} {child.Errors}");
     }

@@ -99,6 +99,17 @@ internal static class StatusCommand
             json.WriteNull("freeBytes");
         }
 
+        if (node.Keyspaces is not null)
+        {
+            json.WriteStartArray("keyspaces");
+            foreach (var pattern in node.Keyspaces)
+            {
+                json.WriteStringValue(pattern);
+            }
+
+            json.WriteEndArray();
+        }
+
         json.WriteNumber("queuedCommands", node.QueuedCommands);
         json.WriteNumber("waitingReads", node.WaitingReads);
         if (node.Role == NodeRole.Hub)
@@ -127,7 +138,7 @@ internal static class StatusCommand
                 node.Lag is { } lag ? $"{lag.TotalSeconds.ToString("0.0", CultureInfo.InvariantCulture)} s" : "?",
                 Duration(node.Uptime),
                 node.FreeBytes is { } free ? $"{free / (1 << 30)} GiB" : "?",
-                Markup.Escape(node.State));
+                Markup.Escape(node.Keyspaces is null ? node.State : $"{node.State}; holds {string.Join(", ", node.Keyspaces)}"));
         }
 
         AnsiConsole.Write(table);

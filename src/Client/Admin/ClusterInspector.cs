@@ -55,24 +55,48 @@ public sealed class ClusterInspector(IReadOnlyList<string> gateways, TimeProvide
             Answer: await AskAsync(() => visit.GrainOf(node.Node).Pin().AsTask(), problem => new PinAnswer(0, default, default, problem)).ConfigureAwait(false))))
             .ConfigureAwait(false);
         var at = new Revision(pins.Where(pin => pin.Answer.Problem is null).Select(pin => pin.Answer.Position.Revision.Value).DefaultIfEmpty().Max());
+        var leader = visit.Nodes.FirstOrDefault(node => node.RaftRole == RaftRole.Leader)?.Node;
+        var whole = pins.Where(pin => pin.Answer.Problem is null && pin.Node.Keyspaces is null).ToList();
+        var first = whole.Find(pin => pin.Node.Node == leader) is { Node: not null } led ? led : whole.FirstOrDefault();
+
+        // What a node that holds some keyspaces must have: the same part of one that holds all.
+        var parts = new Dictionary<string, StateHashAnswer>();
+        foreach (var keyspaces in pins.Select(pin => pin.Node.Keyspaces).OfType<string[]>().DistinctBy(PartOf))
+        {
+            parts[PartOf(keyspaces)] = first.Node is null
+                ? new(default, default, default, 0, "no node that holds all keyspaces can be compared with")
+                : await HashAsync(visit, first.Node, first.Answer, at, keyspaces, keepPin: true, cancellation).ConfigureAwait(false);
+        }
+
         var compared = await Task.WhenAll(pins.Select(async pin =>
         {
-            var hash = pin.Answer.Problem is { } problem
-                ? new StateHashAnswer(default, default, default, 0, problem)
-                : await AskAsync(
-                    () => visit.GrainOf(pin.Node.Node).StateHash(pin.Answer.Pin, at, cancellation),
-                    problem => new(default, default, default, 0, problem)).ConfigureAwait(false);
-            return new NodeComparison(pin.Node.Node, pin.Node.Region, hash.Position, hash.Chain, hash.State, hash.Rows, hash.Problem);
+            var hash = await HashAsync(visit, pin.Node, pin.Answer, at, null, keepPin: false, cancellation).ConfigureAwait(false);
+            var part = pin.Node.Keyspaces is { } keyspaces ? parts[PartOf(keyspaces)] : null;
+            return (
+                Comparison: new NodeComparison(pin.Node.Node, pin.Node.Region, hash.Position, hash.Chain, hash.State, hash.Rows, hash.Problem ?? part?.Problem),
+                Part: part);
         })).ConfigureAwait(false);
 
-        var leader = visit.Nodes.FirstOrDefault(node => node.RaftRole == RaftRole.Leader)?.Node;
-        var comparable = compared.Where(node => node.Problem is null).ToList();
-        var reference = comparable.Find(node => node.Node == leader) ?? comparable.FirstOrDefault();
+        var comparable = compared.Where(node => node.Comparison.Problem is null).ToList();
+        var reference = comparable.Find(node => node.Comparison.Node == first.Node?.Node).Comparison ?? comparable.FirstOrDefault().Comparison;
         var different = comparable
-            .Where(node => (node.Position, node.Chain, node.State, node.Rows) != (reference!.Position, reference.Chain, reference.State, reference.Rows))
-            .Select(node => node.Node).ToList();
-        return new(at, compared, different, visit.Unreachable);
+            .Where(node => node.Part is { } part
+
+                // The chain of the log is known only here and there to a node that has some of its records.
+                ? (node.Comparison.Position, node.Comparison.State, node.Comparison.Rows) != (part.Position, part.State, part.Rows)
+                : (node.Comparison.Position, node.Comparison.Chain, node.Comparison.State, node.Comparison.Rows) != (reference!.Position, reference.Chain, reference.State, reference.Rows))
+            .Select(node => node.Comparison.Node).ToList();
+        return new(at, [.. compared.Select(node => node.Comparison)], different, visit.Unreachable);
     }
+
+    private static string PartOf(string[] keyspaces) => string.Join(' ', keyspaces);
+
+    private static async Task<StateHashAnswer> HashAsync(
+        Visit visit, NodeStatus node, PinAnswer pin, Revision at, string[]? keyspaces, bool keepPin, CancellationToken cancellation) => pin.Problem is { } problem
+        ? new(default, default, default, 0, problem)
+        : await AskAsync(
+            () => visit.GrainOf(node.Node).StateHash(pin.Pin, at, keyspaces, keepPin, cancellation),
+            problem => new(default, default, default, 0, problem)).ConfigureAwait(false);
 
     private static async Task<TAnswer> AskAsync<TAnswer>(Func<Task<TAnswer>> ask, Func<string, TAnswer> onProblem)
     {

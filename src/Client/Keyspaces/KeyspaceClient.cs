@@ -228,7 +228,8 @@ internal sealed class KeyspaceClient(KeyspaceName name, QuicksilverClient client
                 return answer;
             }
 
-            if (status == ReadStatus.KeyspaceNotFound)
+            // One that does not hold it cannot tell whether it is there still.
+            if (status is ReadStatus.KeyspaceNotFound or ReadStatus.KeyspaceNotHeld)
             {
                 Forget();
                 if (again)

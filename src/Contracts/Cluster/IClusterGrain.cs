@@ -55,6 +55,7 @@ public sealed record ChildStatus(
 /// <param name="Members">Hub: names of the voting members, as this node knows them; empty for replicas.</param>
 /// <param name="Path">The node that it pulls from, the one that that pulls from, and so on up to the hub; empty for the hub and where there is no session.</param>
 /// <param name="Oldest">First revision that is still in its change log.</param>
+/// <param name="Keyspaces">Patterns of the keyspaces that it holds, see <see cref="Subscription"/>; null for all.</param>
 [GenerateSerializer, Immutable, Alias("qs.NodeStatus")]
 public sealed record NodeStatus(
     [property: Id(0)] NodeId Node,
@@ -79,7 +80,8 @@ public sealed record NodeStatus(
     [property: Id(19)] int WaitingReads,
     [property: Id(20)] string[] Members,
     [property: Id(21)] NodeId[] Path,
-    [property: Id(22)] Revision Oldest);
+    [property: Id(22)] Revision Oldest,
+    [property: Id(23)] string[]? Keyspaces = null);
 
 /// <param name="Nodes">Every node of this Orleans cluster that answered.</param>
 /// <param name="Silent">Names of nodes that are members and did not answer.</param>

@@ -42,6 +42,8 @@ public interface INodeGrain : IGrainWithStringKey, IExternalContract
     /// <summary>
     /// Chain and state hash at exactly <paramref name="at"/>, which is not before the pin. Waits until the node has reached it.
     /// </summary>
+    /// <param name="keyspaces">Patterns of the keyspaces to hash beside the catalog, see <see cref="Subscription"/>; null for all that the node holds.</param>
+    /// <param name="keepPin">Whether the pin is asked for again. Else it is let go.</param>
     [Alias("StateHash"), AlwaysInterleave, ResponseTimeout("00:02:00")]
-    Task<StateHashAnswer> StateHash(long pin, Revision at, CancellationToken cancellation = default);
+    Task<StateHashAnswer> StateHash(long pin, Revision at, string[]? keyspaces, bool keepPin, CancellationToken cancellation = default);
 }

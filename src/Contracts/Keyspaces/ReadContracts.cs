@@ -54,6 +54,9 @@ public enum ReadStatus : byte
 
     /// <summary>What was asked for is damaged on this node's disk; it is not served.</summary>
     Damaged = 8,
+
+    /// <summary>This node does not hold the keyspace (<c>Quicksilver:Keyspaces</c>).</summary>
+    KeyspaceNotHeld = 9,
 }
 
 /// <summary>A multi-read of one keyspace: all keys from one View.</summary>

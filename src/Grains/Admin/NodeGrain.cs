@@ -20,8 +20,14 @@ public sealed class NodeGrain(NodeContext node, INodeMonitor monitor, PinnedView
         : new(0, default, default, "Too many comparisons are under way at this node; try again in two minutes."));
 
     /// <inheritdoc/>
-    public async Task<StateHashAnswer> StateHash(long pin, Revision at, CancellationToken cancellation)
+    public async Task<StateHashAnswer> StateHash(long pin, Revision at, string[]? keyspaces, bool keepPin, CancellationToken cancellation)
     {
+        if (!Subscription.TryCreate(keyspaces, out var only, out var problem))
+        {
+            return Problem($"These are no patterns of keyspaces: {problem}.");
+        }
+
+
         if (await node.Store.Waiters.WaitAsync(at, CatchUp, time, cancellation) != WaitResult.Reached)
         {
             return Problem($"The node is at revision {node.Store.Progress.Position.Revision} and did not reach {at} within {CatchUp.TotalSeconds} s.");
@@ -29,7 +35,7 @@ public sealed class NodeGrain(NodeContext node, INodeMonitor monitor, PinnedView
 
         try
         {
-            return await pins.HashAsync(pin, at, cancellation) is { } hashes
+            return await pins.HashAsync(pin, at, keyspaces is null ? null : only, keepPin, cancellation) is { } hashes
                 ? new(hashes.Position, hashes.Chain, hashes.State, hashes.Rows, null)
                 : Problem("The pin is gone; begin the comparison again.");
         }

@@ -31,19 +31,29 @@ public sealed class PinnedViews(NodeStore store, TimeProvider time) : IDisposabl
         }
     }
 
-    /// <summary>Hashes a pinned View with the log up to <paramref name="at"/> laid over, and lets the pin go. Null where it is gone.</summary>
-    public async Task<StateHashes?> HashAsync(long pin, Revision at, CancellationToken cancellation)
+    /// <summary>Hashes a pinned View with the log up to <paramref name="at"/> laid over, and lets the pin go unless it is kept. Null where it is gone.</summary>
+    /// <param name="only">The keyspaces to hash beside the catalog; null for all that are held.</param>
+    public async Task<StateHashes?> HashAsync(long pin, Revision at, Subscription? only, bool keep, CancellationToken cancellation)
     {
         View view;
         lock (_gate)
         {
             ReleaseOld();
-            if (!_pins.Remove(pin, out var pinned))
+            if (!_pins.TryGetValue(pin, out var pinned))
             {
                 return null;
             }
 
             view = pinned.View;
+            if (keep)
+            {
+                // Its own reference: the pin may be let go meanwhile.
+                view.TryAcquire();
+            }
+            else
+            {
+                _pins.Remove(pin);
+            }
         }
 
         using (view)
@@ -53,7 +63,7 @@ public sealed class PinnedViews(NodeStore store, TimeProvider time) : IDisposabl
             try
             {
                 using var log = store.AcquireView();
-                return await Task.Run(() => StateHash.Compute(view, log, at, cancellation), cancellation).ConfigureAwait(false);
+                return await Task.Run(() => StateHash.Compute(view, log, at, cancellation, only), cancellation).ConfigureAwait(false);
             }
             finally
             {

@@ -40,10 +40,17 @@ internal static class StateReader
         reader.ExpectEnd();
 
         // A row that was found proves its keyspace; only a read that found nothing has to ask whether there is one.
-        return found == 0 && keyspace != KeyspaceId.Catalog && view.FindKeyspace(keyspace) is null
-            ? new(ReadStatus.KeyspaceNotFound, node.Answer(view.Progress), default, null)
+        // Nor does it where the node holds some keyspaces only: one that is being added may have rows already.
+        return (found == 0 || !view.Progress.Subscription.IsAll) && keyspace != KeyspaceId.Catalog && view.FindKeyspace(keyspace) is null
+            ? new(Missing(view), node.Answer(view.Progress), default, MissingProblem(view))
             : new(ReadStatus.Ok, node.Answer(view.Progress), new(rows.WrittenMemory), null);
     }
+
+    private static ReadStatus Missing(View view) => view.Progress.Subscription.IsAll ? ReadStatus.KeyspaceNotFound : ReadStatus.KeyspaceNotHeld;
+
+    private static string? MissingProblem(View view) => view.Progress.Subscription.IsAll
+        ? null
+        : $"This node holds {view.Progress.Subscription} (Quicksilver:Keyspaces). Ask a node that holds the keyspace, or add it to the setting.";
 
     private static int Pack(MultiGet get, ByteWriter rows, bool hasRow)
     {
@@ -73,7 +80,7 @@ internal static class StateReader
     {
         if (view.FindKeyspace(keyspace) is null && keyspace != KeyspaceId.Catalog)
         {
-            return new(ReadStatus.KeyspaceNotFound, node.Answer(view.Progress), default, default, null);
+            return new(Missing(view), node.Answer(view.Progress), default, default, MissingProblem(view));
         }
 
         var prefix = request.Prefix.Span;

@@ -24,11 +24,11 @@ public static class SettingsReader
     {
         "Role", "NodeId", "Region", "DataDirectory", "Address", "AllowInsecure", "Ports:Gateway", "Ports:Silo", "Ports:Http",
         "Hub:Members", "Hub:RaftLog", "Upstreams", "Membership:Directory", "Limits:BlockCacheBytes", "Limits:MaxQueuedCommands", "Limits:MaxWaiters",
-        "Replication:Relays", "Replication:StaleSourceAfter", "Replication:ReturnAfter", "Replication:MaxLag",
+        "Keyspaces", "Replication:Relays", "Replication:StaleSourceAfter", "Replication:ReturnAfter", "Replication:MaxLag",
         "Retention:MaxAge", "Retention:MaxBytes", "Retention:MaxHoldBytes", "Retention:Period",
     };
 
-    private static readonly HashSet<string> ListKeys = new(StringComparer.OrdinalIgnoreCase) { "Hub:Members", "Upstreams" };
+    private static readonly HashSet<string> ListKeys = new(StringComparer.OrdinalIgnoreCase) { "Hub:Members", "Upstreams", "Keyspaces" };
 
     /// <summary>The regions of the development cluster take the ports after the hub's.</summary>
     private const int FirstPortMax = 65_533;
@@ -145,6 +145,7 @@ public static class SettingsReader
             RaftLog = role == NodeRole.Hub ? RaftLog(section) : NotAllowed<RaftLogKind>(section, "Hub:RaftLog", "only hub nodes have a Raft log. Remove it.").FirstOrDefault(),
             Upstreams = role == NodeRole.Replica ? Upstreams(section) : NotAllowed<string>(section, "Upstreams", "the hub pulls from nobody. Remove it."),
             MembershipDirectory = section["Membership:Directory"],
+            Keyspaces = role == NodeRole.Replica ? Keyspaces(section) : NotAllowed<Subscription>(section, "Keyspaces", "the hub holds all keyspaces. Remove it.").FirstOrDefault(Subscription.All),
             Relays = (int)Number(section, "Replication:Relays", 1, 1, 64),
             Sources = new()
             {
@@ -251,6 +252,14 @@ public static class SettingsReader
         }
 
         return upstreams;
+    }
+
+    private static Subscription Keyspaces(IConfigurationSection section)
+    {
+        var patterns = List(section, "Keyspaces");
+        return patterns.Count == 0 ? Subscription.All
+            : Subscription.TryCreate(patterns, out var subscription, out var problem) ? subscription
+            : throw new ConfigurationException($"{SectionName}:Keyspaces", string.Join(", ", patterns), $"{problem}.");
     }
 
     private static T[] NotAllowed<T>(IConfigurationSection section, string key, string fix) =>

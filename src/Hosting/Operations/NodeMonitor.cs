@@ -26,7 +26,8 @@ internal sealed class NodeMonitor(
                 RaftRoleOf(leadership), leadership?.Term ?? default, LagRevisions, Lag, State, [.. node.Upstreams],
                 [.. source.Children.Select(child => new ChildStatus(child.Node, child.Region, child.Gateway, child.Applied))],
                 progress.FullCopies, s_version, time.GetElapsedTime(_started), FreeBytes, hub?.Sequencer.QueuedCommands ?? 0, node.Store.Waiters.Inside,
-                [.. hub?.Agreed.Members.Select(member => member.Node.Value) ?? []], replicator?.Path ?? [], progress.Oldest);
+                [.. hub?.Agreed.Members.Select(member => member.Node.Value) ?? []], replicator?.Path ?? [], progress.Oldest,
+                progress.Subscription.Patterns?.ToArray());
         }
     }
 

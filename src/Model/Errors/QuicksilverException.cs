@@ -55,6 +55,9 @@ public enum QuicksilverErrorCode
 
     /// <summary>What was asked for is damaged on the disk of the node that was asked. Another node may have it.</summary>
     Damaged = 12,
+
+    /// <summary>The node that was asked does not hold the keyspace. Another node may.</summary>
+    KeyspaceNotHeld = 13,
 }
 
 /// <summary>

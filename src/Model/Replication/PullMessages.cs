@@ -6,6 +6,7 @@ namespace Quicksilver.Model;
 /// <param name="Position">Position of the child; the first page starts after it.</param>
 /// <param name="Chain">Chain hash of the child at its position: the source compares it with its own.</param>
 /// <param name="Accepts">What pages may be compressed with; none where the way between them is short.</param>
+/// <param name="Keyspaces">Patterns of the keyspaces that the child holds, see <see cref="Subscription"/>; null for all. The catalog comes along always.</param>
 [GenerateSerializer, Immutable, Alias("qs.OpenPullRequest")]
 public sealed record OpenPullRequest(
     [property: Id(0)] NodeId Child,
@@ -14,7 +15,8 @@ public sealed record OpenPullRequest(
     [property: Id(3)] ClusterUuid Cluster,
     [property: Id(4)] LogPosition Position,
     [property: Id(5)] ChainHash Chain,
-    [property: Id(6)] PageEncoding Accepts = PageEncoding.None);
+    [property: Id(6)] PageEncoding Accepts = PageEncoding.None,
+    [property: Id(7)] string[]? Keyspaces = null);
 
 /// <summary>How the records of a page are packed. On the wire: explicit numbers, append-only.</summary>
 public enum PageEncoding : byte
@@ -51,6 +53,9 @@ public enum OpenPullStatus : byte
 
     /// <summary>The source pulls from the child, straight or over others.</summary>
     Cycle = 8,
+
+    /// <summary>The source does not hold all the keyspaces that the child asks for.</summary>
+    NotHeld = 9,
 }
 
 /// <param name="Session">Names the session in <see cref="NextPageRequest"/>.</param>
@@ -116,7 +121,8 @@ public enum PageStatus : byte
 
 /// <summary>
 /// Records [<paramref name="From"/>, <paramref name="To"/>) of the change log, exactly as the source stores them, or nothing
-/// new when the two are equal. The rest of the header is the time mark: it takes no revision.
+/// new when the two are equal. For a child that holds some keyspaces: those of the records that are of them, so there may be none, and there
+/// is nothing more for it before <paramref name="To"/>. The rest of the header is the time mark: it takes no revision.
 /// </summary>
 /// <param name="Source">Position of the source when it made the page.</param>
 /// <param name="Oldest">First revision the source still has.</param>
@@ -125,6 +131,7 @@ public enum PageStatus : byte
 /// <param name="Records">Each record with its length in front.</param>
 /// <param name="Path">As in <see cref="OpenPullAnswer"/>, where it changed since the last page; else null.</param>
 /// <param name="RawBytes">Bytes of the records before they were packed; 0 where they were not.</param>
+/// <param name="Chain">For a child that holds some keyspaces: chain of the log before <paramref name="To"/>, which it cannot work out; else empty.</param>
 [GenerateSerializer, Immutable, Alias("qs.LogPage")]
 public sealed record LogPage(
     [property: Id(0)] PageStatus Status,
@@ -138,4 +145,5 @@ public sealed record LogPage(
     [property: Id(8)] Payload Records,
     [property: Id(9)] NodeId[]? Path = null,
     [property: Id(10)] PageEncoding Encoding = PageEncoding.None,
-    [property: Id(11)] int RawBytes = 0);
+    [property: Id(11)] int RawBytes = 0,
+    [property: Id(12)] ChainHash Chain = default);

@@ -29,11 +29,17 @@ public enum SnapshotSection : byte
 
 /// <summary>Who wants a snapshot.</summary>
 /// <param name="Cluster">The cluster the child's data belongs to; zero for an empty child.</param>
+/// <param name="Keyspaces">Patterns of the keyspaces that the child will hold, see <see cref="Subscription"/>; null for all.</param>
+/// <param name="Except">Patterns of those that it holds already, at a position that the snapshot must not be before; null for none.</param>
+/// <param name="Adds">True where the child keeps what it has, and <paramref name="Except"/> counts.</param>
 [GenerateSerializer, Immutable, Alias("qs.OpenSnapshotRequest")]
 public sealed record OpenSnapshotRequest(
     [property: Id(0)] NodeId Child,
     [property: Id(1)] RegionName Region,
-    [property: Id(2)] ClusterUuid Cluster);
+    [property: Id(2)] ClusterUuid Cluster,
+    [property: Id(3)] string[]? Keyspaces = null,
+    [property: Id(4)] string[]? Except = null,
+    [property: Id(5)] bool Adds = false);
 
 /// <summary>Answer to whoever asks for a snapshot or a block of it. On the wire: explicit numbers, append-only.</summary>
 public enum SnapshotStatus : byte
@@ -55,6 +61,9 @@ public enum SnapshotStatus : byte
 
     /// <summary>The source found its own data damaged, and does not send it.</summary>
     SourceDamaged = 6,
+
+    /// <summary>The source does not hold all the keyspaces that the child asks for.</summary>
+    NotHeld = 7,
 }
 
 /// <param name="Session">Names the pinned state in <see cref="NextBlockRequest"/>.</param>

@@ -13,7 +13,8 @@ public sealed class PageApplier(NodeStore store, bool joins = false)
     /// Checks every record and applies all of them or none. Throws <see cref="MalformedDataException"/> where the page is not
     /// what it says (nothing was applied), <see cref="StorageException"/> where the disk fails.
     /// </summary>
-    public StoreProgress Apply(LogPage page)
+    /// <param name="upTo">Where to stop: a revision in the page, with the chain of the log there. For a store that holds some keyspaces.</param>
+    public StoreProgress Apply(LogPage page, (Revision Revision, ChainHash Chain)? upTo = null)
     {
         _batch.Begin();
         try
@@ -21,6 +22,12 @@ public sealed class PageApplier(NodeStore store, bool joins = false)
             if (_batch.Revision == Revision.None)
             {
                 _batch.Adopt(page.Cluster, page.Source.History);
+            }
+
+            if (!_batch.Subscription.IsAll)
+            {
+                AppendSelected(page, upTo);
+                return _batch.Commit();
             }
 
             var reader = new ByteReader(page.Records.Span);
@@ -45,6 +52,34 @@ public sealed class PageApplier(NodeStore store, bool joins = false)
         {
             _batch.Reset();
             throw;
+        }
+    }
+
+    private void AppendSelected(LogPage page, (Revision Revision, ChainHash Chain)? upTo)
+    {
+        var reader = new ByteReader(page.Records.Span);
+        while (reader.Remaining > 0)
+        {
+            var record = reader.ReadBytes(RecordFormat.MaxBytes, "the record's length");
+            var revision = RecordView.Parse(record).Header.Revision;
+            if (revision >= page.To)
+            {
+                throw new MalformedDataException($"The page promises records before {page.To}, and has revision {revision}.");
+            }
+
+            if (revision <= upTo?.Revision || upTo is null)
+            {
+                _batch.AppendSelected(record);
+            }
+        }
+
+        if (upTo is { } end)
+        {
+            _batch.AdvanceTo(end.Revision, end.Chain);
+        }
+        else if (page.To > page.From)
+        {
+            _batch.AdvanceTo(new(page.To.Value - 1), page.Chain);
         }
     }
 }

@@ -107,6 +107,7 @@ public sealed partial class Progress
         PullProblem.Diverged => SourceFault.Diverged,
         PullProblem.WrongSource => SourceFault.Wrong,
         PullProblem.Cycle => SourceFault.Cycle,
+        PullProblem.NotHeld => SourceFault.Wrong,
         _ => SourceFault.Failing,
     };
 }

@@ -15,10 +15,12 @@ namespace Quicksilver.Replication;
 /// against it: neither pulls from the other, and one of them is a replica. Members of the hub are one word, however many say it: all of them
 /// can have been put back from old copies. Where every source has spoken and no two such agree, the replica stops.
 ///
+/// A replica that is to hold more keyspaces than it does takes a copy of those, pulls to the revision that the copy is of, and puts it in place.
+///
 /// Invariant: pages are applied in the order of their request numbers, and only where a page starts right after the applied
 /// position. Everything else about a page is checked where it is applied, against the chains.
 /// </summary>
-public sealed partial class Progress(PullOptions options, Random random, NodeId self = default)
+public sealed partial class Progress(PullOptions options, Random random, NodeId self = default, Subscription? wanted = null)
 {
     private readonly Dictionary<long, (LogPage Page, long At)> _arrived = [];
 
@@ -40,7 +42,15 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
     private NodeId _node;
     private TimeSpan _roundTrip;
 
+    // Keyspaces are missing, and the revision that the copy of them is of, once it is here.
+    private bool _adds;
+    private bool _replaces;
+    private Revision? _addAt;
+
     public ProgressState State { get; private set; }
+
+    /// <summary>A copy of keyspaces to add is here, or is being received.</summary>
+    public bool IsAdding => _adds;
 
     public StopReason StopReason { get; private set; }
 
@@ -71,6 +81,7 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
         // One without a record may still follow any cluster, whatever it has taken part in.
         _own = progress.Position.Revision == Revision.None ? default : (progress.Cluster, progress.Position, progress.Chain);
         (_cluster, _position) = (_own.Cluster, _own.Position);
+        (_adds, _addAt) = (wanted is not null && !_own.Cluster.IsNone && !progress.Subscription.Equals(wanted), null);
     }
 
     public void Step(ProgressEvent happened, List<ProgressEffect> effects)
@@ -109,6 +120,12 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
                 _position = applied.Position;
                 _own = (_cluster, applied.Position, applied.Chain);
                 Succeed();
+                if (_addAt == applied.Position.Revision)
+                {
+                    InstallAdded(effects);
+                    break;
+                }
+
                 TakePages(effects);
                 break;
             case ProgressEvent.Refused refused:
@@ -119,7 +136,7 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
                 Stop(StopReason.StorageFailed, failed.Why);
                 break;
             case ProgressEvent.SnapshotReceived received when received.Attempt == _attempt && State == ProgressState.Bootstrapping:
-                effects.Add(new ProgressEffect.Install(_attempt, _quarantines));
+                OnReceived(received.At, effects);
                 break;
             case ProgressEvent.Installed installed:
                 Reset(installed.Progress);
@@ -130,6 +147,7 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
                 Probe(effects);
                 break;
             case ProgressEvent.BootstrapFailed failed when failed.Attempt == _attempt && State == ProgressState.Bootstrapping:
+                _addAt = null;
                 BackOff(PullProblem.BootstrapFailed, $"no copy of the source's state: {failed.Why}", effects);
                 break;
         }
@@ -158,6 +176,14 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
                 if (_own.Cluster.IsNone && answer.Source.Revision.Value > options.MaxRecordsToBegin)
                 {
                     Bootstrap(effects);
+                    break;
+                }
+
+                if (_adds && _addAt is null)
+                {
+                    Leave(ProgressState.Bootstrapping);
+                    _replaces = false;
+                    effects.Add(new ProgressEffect.Bootstrap(_attempt, Adds: true));
                     break;
                 }
 
@@ -192,6 +218,9 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
                 break;
             case OpenPullStatus.Cycle:
                 LeaveOrWait(PullProblem.Cycle, "the source pulls from this node", effects);
+                break;
+            case OpenPullStatus.NotHeld:
+                LeaveOrWait(PullProblem.NotHeld, "the source does not hold all the keyspaces that this node is to hold (Quicksilver:Keyspaces)", effects);
                 break;
             case OpenPullStatus.SourceBehind:
                 Source = answer.Source;
@@ -264,7 +293,7 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
             Ask(effects);
             if (page.To > page.From)
             {
-                effects.Add(new ProgressEffect.Apply(page, at));
+                effects.Add(new ProgressEffect.Apply(page, at, _addAt < page.To ? _addAt : null));
                 return;
             }
 
@@ -273,9 +302,36 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
         }
     }
 
+    private void OnReceived(Revision at, List<ProgressEffect> effects)
+    {
+        if (_replaces)
+        {
+            effects.Add(new ProgressEffect.Install(_attempt, _quarantines));
+            return;
+        }
+
+        _addAt = at;
+        if (_own.Position.Revision == at)
+        {
+            InstallAdded(effects);
+        }
+        else
+        {
+            Probe(effects);
+        }
+    }
+
+    private void InstallAdded(List<ProgressEffect> effects)
+    {
+        Leave(ProgressState.Bootstrapping);
+        effects.Add(new ProgressEffect.Install(_attempt, Quarantine: false, Adds: true));
+    }
+
+    /// <summary>A copy of everything takes the place of what is here, and of what was to be added to it.</summary>
     private void Bootstrap(List<ProgressEffect> effects)
     {
         Leave(ProgressState.Bootstrapping);
+        (_replaces, _addAt) = (true, null);
         effects.Add(new ProgressEffect.Bootstrap(_attempt));
     }
 

@@ -34,7 +34,8 @@ public abstract record ProgressEvent
     public sealed record ApplyFailed(string Why) : ProgressEvent;
 
     /// <summary>A copy of the source's state is here, whole.</summary>
-    public sealed record SnapshotReceived(long Attempt) : ProgressEvent;
+    /// <param name="At">The revision that it is of.</param>
+    public sealed record SnapshotReceived(long Attempt, Revision At = default) : ProgressEvent;
 
     /// <summary>The copy is the replica's state now.</summary>
     public sealed record Installed(StoreProgress Progress) : ProgressEvent;
@@ -56,17 +57,20 @@ public abstract record ProgressEffect
     /// Check and apply the records of a page; for an empty replica, after making it part of this cluster. Must be answered by
     /// Applied, Refused or ApplyFailed before the next event.
     /// </summary>
-    public sealed record Apply(LogPage Page, long At) : ProgressEffect;
+    /// <param name="UpTo">Stop at this revision, which is in the page; null for all of it.</param>
+    public sealed record Apply(LogPage Page, long At, Revision? UpTo = null) : ProgressEffect;
 
     /// <summary>A page without records that this replica is level with.</summary>
     public sealed record Level(LogPage Page, long At) : ProgressEffect;
 
     /// <summary>Receive a copy of the source's state; say SnapshotReceived or BootstrapFailed.</summary>
-    public sealed record Bootstrap(long Attempt) : ProgressEffect;
+    /// <param name="Adds">Only of the keyspaces that the store is to hold and does not.</param>
+    public sealed record Bootstrap(long Attempt, bool Adds = false) : ProgressEffect;
 
     /// <summary>Put the copy that was received in place. Must be answered by Installed or BootstrapFailed before the next event.</summary>
     /// <param name="Quarantine">Keep what was there aside: two sources agree that it is wrong.</param>
-    public sealed record Install(long Attempt, bool Quarantine) : ProgressEffect;
+    /// <param name="Adds">The copy is of keyspaces to add, and the store stands where it was taken: keep what is there.</param>
+    public sealed record Install(long Attempt, bool Quarantine, bool Adds = false) : ProgressEffect;
 
     /// <summary>Give up the link for one to another source. LinkLost follows, and LinkUp.</summary>
     public sealed record LeaveSource(SourceFault Fault, string Why) : ProgressEffect;

@@ -77,4 +77,7 @@ public enum PullProblem
 
     /// <summary>The source pulls from this node.</summary>
     Cycle = 10,
+
+    /// <summary>The source does not hold all the keyspaces that this replica is to hold.</summary>
+    NotHeld = 11,
 }

@@ -26,6 +26,7 @@ public sealed partial class Replicator : IAsyncDisposable
 
     private readonly ReplicaIdentity _self;
     private readonly NodeStore _store;
+    private readonly Subscription _wanted;
     private readonly IUpstream _upstream;
     private readonly ReplicaLogClock _clock;
     private readonly Progress _progress;
@@ -51,13 +52,14 @@ public sealed partial class Replicator : IAsyncDisposable
 
     public Replicator(
         ReplicaIdentity self, NodeStore store, IUpstream upstream, ReplicaLogClock clock, PullOptions options, Random random,
-        TimeProvider time, ILogger<Replicator> logger)
+        TimeProvider time, ILogger<Replicator> logger, Subscription? wanted = null)
     {
         _self = self;
         _store = store;
+        _wanted = wanted ?? Subscription.All;
         _upstream = upstream;
         _clock = clock;
-        _progress = new(options, random, self.Node);
+        _progress = new(options, random, self.Node, _wanted);
         _copy = new(self, store, logger);
         _applier = new(store);
         _time = time;
@@ -83,6 +85,7 @@ public sealed partial class Replicator : IAsyncDisposable
     private async Task RunAsync()
     {
         await Task.Yield();
+        Subscribe();
         _progress.Reset(_store.Progress);
         var links = FollowLinksAsync();
         var effects = new List<ProgressEffect>();
@@ -122,6 +125,31 @@ public sealed partial class Replicator : IAsyncDisposable
         (await _receiving.ConfigureAwait(false))?.Dispose();
     }
 
+    /// <summary>What is not wanted any more goes at once; what is wanted newly comes with a copy.</summary>
+    private void Subscribe()
+    {
+        try
+        {
+            var before = _store.Progress.Subscription;
+            var adds = _store.Subscribe(_wanted);
+            if (!before.Equals(_store.Progress.Subscription))
+            {
+                LogLetGo(_store.Progress.Subscription, before);
+                _applier = new(_store);
+            }
+
+            if (adds)
+            {
+                LogAdds(_wanted, _store.Progress.Subscription);
+            }
+        }
+        catch (StorageException e)
+        {
+            // The first page meets the same fault, and says so.
+            LogStorageFailed(e);
+        }
+    }
+
     private ProgressEvent? Do(ProgressEffect effect)
     {
         switch (effect)
@@ -132,21 +160,21 @@ public sealed partial class Replicator : IAsyncDisposable
                 _ = CallAsync(open.Attempt, async (source, cancellation) => new ProgressEvent.Opened(
                     open.Attempt,
                     await source.OpenAsync(
-                        new(_self.Node, _self.Region, _self.Gateway, open.Cluster, open.Position, open.Chain, open.Accepts), cancellation).ConfigureAwait(false)));
+                        new(_self.Node, _self.Region, _self.Gateway, open.Cluster, open.Position, open.Chain, open.Accepts, _store.Progress.Subscription.Patterns?.ToArray()), cancellation).ConfigureAwait(false)));
                 return null;
             case ProgressEffect.Next next:
                 _ = CallAsync(next.Attempt, async (source, cancellation) => new ProgressEvent.PageArrived(
                     next.Attempt, next.Request.Number, await source.NextAsync(next.Request, cancellation).ConfigureAwait(false), _time.GetTimestamp()));
                 return null;
             case ProgressEffect.Apply apply:
-                return Apply(apply.Page, apply.At);
+                return Apply(apply);
             case ProgressEffect.Level level:
                 return Level(level.Page, level.At);
             case ProgressEffect.Wait wait:
                 _ = WaitAsync(wait);
                 return null;
             case ProgressEffect.Bootstrap bootstrap:
-                _receiving = ReceiveAsync(bootstrap.Attempt, _receiving);
+                _receiving = ReceiveAsync(bootstrap, _receiving);
                 return null;
             case ProgressEffect.Install install:
                 return Install(install);
@@ -183,15 +211,18 @@ public sealed partial class Replicator : IAsyncDisposable
         return null;
     }
 
-    private ProgressEvent Apply(LogPage page, long at)
+    private ProgressEvent Apply(ProgressEffect.Apply apply)
     {
+        var (page, at) = (apply.Page, apply.At);
         try
         {
-            var progress = _applier.Apply(_compression.Decompress(page));
+            // Whole, where it says how far to go: Progress was told so.
+            var upTo = apply.UpTo is { } end ? (end, _receiving.Result!.Header!.Progress.Chain) : default((Revision, ChainHash)?);
+            var progress = _applier.Apply(_compression.Decompress(page), upTo);
             _appliedPages++;
             _receivedBytes += page.Records.Length;
-            _appliedRecords += page.To.Value - page.From.Value;
-            _clock.Applied(page, at);
+            _appliedRecords += progress.Position.Revision.Value - page.From.Value + 1;
+            _clock.Applied(upTo is null ? page : page with { To = progress.Position.Revision.Next }, at);
             return new ProgressEvent.Applied(progress.Position, progress.Chain);
         }
         catch (MalformedDataException e)
@@ -207,7 +238,7 @@ public sealed partial class Replicator : IAsyncDisposable
     }
 
     /// <summary>One at a time: they share a directory.</summary>
-    private async Task<IncomingSnapshot?> ReceiveAsync(long attempt, Task<IncomingSnapshot?> before)
+    private async Task<IncomingSnapshot?> ReceiveAsync(ProgressEffect.Bootstrap bootstrap, Task<IncomingSnapshot?> before)
     {
         // Its own link, and not one that comes while it waits.
         var connection = Volatile.Read(ref _connection);
@@ -221,14 +252,15 @@ public sealed partial class Replicator : IAsyncDisposable
             }
 
             using var linked = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token, connection.Lost);
-            var snapshot = await _copy.ReceiveAsync(connection.Snapshots, connection.Node, isOfUse: null, linked.Token).ConfigureAwait(false);
-            _events.Writer.TryWrite(new(new ProgressEvent.SnapshotReceived(attempt)));
+            var snapshot = await _copy.ReceiveAsync(
+                connection.Snapshots, connection.Node, isOfUse: null, linked.Token, _wanted, bootstrap.Adds ? _store.Progress.Subscription : null).ConfigureAwait(false);
+            _events.Writer.TryWrite(new(new ProgressEvent.SnapshotReceived(bootstrap.Attempt, snapshot.Header!.Progress.Position.Revision)));
             return snapshot;
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
             // Whatever it was: what was received stays, and the next try goes on.
-            _events.Writer.TryWrite(new(new ProgressEvent.BootstrapFailed(attempt, e.Message)));
+            _events.Writer.TryWrite(new(new ProgressEvent.BootstrapFailed(bootstrap.Attempt, e.Message)));
             return null;
         }
     }
@@ -240,11 +272,19 @@ public sealed partial class Replicator : IAsyncDisposable
         _receiving = Task.FromResult<IncomingSnapshot?>(null);
         try
         {
-            _store.Install(snapshot, install.Quarantine ? _time.GetUtcNow() : null);
+            var header = snapshot.Header!;
+            if (install.Adds)
+            {
+                _store.Add(snapshot);
+            }
+            else
+            {
+                _store.Install(snapshot, install.Quarantine ? _time.GetUtcNow() : null);
+            }
 
             // What it knew of the keyspaces was of another state.
             _applier = new(_store);
-            LogInstalled(snapshot.Header!.Source, _store.Progress.Position.Revision.Value);
+            LogInstalled(header.Source, _store.Progress.Position.Revision.Value, _store.Progress.Subscription);
             if (install.Quarantine)
             {
                 LogQuarantined();
@@ -384,8 +424,12 @@ public sealed partial class Replicator : IAsyncDisposable
         switch (state)
         {
             case ProgressState.Pulling:
-                // Begun and not needed after all.
-                DiscardSnapshot();
+                if (!_progress.IsAdding)
+                {
+                    // Begun and not needed after all.
+                    DiscardSnapshot();
+                }
+
                 LogPulling(connection?.Gateway ?? "its source", revision);
                 break;
             case ProgressState.Disconnected:
@@ -433,8 +477,8 @@ public sealed partial class Replicator : IAsyncDisposable
     [LoggerMessage(9, LogLevel.Warning, "Replication cannot go on from revision {Revision}, and takes a copy of the state of {Source}. Reads go on from the last state.")]
     private partial void LogBootstrapping(string source, long revision);
 
-    [LoggerMessage(10, LogLevel.Information, "The copy of {Source} at revision {Revision} is the state of this node now.")]
-    private partial void LogInstalled(NodeId source, long revision);
+    [LoggerMessage(10, LogLevel.Information, "The copy of {Source} at revision {Revision} is the state of this node now; it holds {Keyspaces}.")]
+    private partial void LogInstalled(NodeId source, long revision, Subscription keyspaces);
 
     [LoggerMessage(11, LogLevel.Error, "A copy of a source's state could not be put in place.")]
     private partial void LogInstallFailed(Exception e);
@@ -444,6 +488,12 @@ public sealed partial class Replicator : IAsyncDisposable
 
     [LoggerMessage(14, LogLevel.Error, "Two sources agreed that this node's state was wrong. What was there is kept in the directory 'quarantined-...' of its data directory; find out why, then delete it.")]
     private partial void LogQuarantined();
+
+    [LoggerMessage(15, LogLevel.Information, "This node holds {Keyspaces} now, and held {Before}: the others are deleted.")]
+    private partial void LogLetGo(Subscription keyspaces, Subscription before);
+
+    [LoggerMessage(16, LogLevel.Information, "This node is to hold {Wanted}, and holds {Keyspaces}: the others are copied from a source.")]
+    private partial void LogAdds(Subscription wanted, Subscription keyspaces);
 
     [LoggerMessage(12, LogLevel.Warning, "What was received of a copy could not be deleted: {Why}")]
     private partial void LogNotDiscarded(string why);

@@ -24,9 +24,13 @@ public sealed partial class SnapshotCopy(ReplicaIdentity self, NodeStore store, 
     /// </summary>
     /// <param name="node">The source's node. What came from another one cannot be gone on with.</param>
     /// <param name="isOfUse">What the snapshot must be; null where any will do that is not behind the store.</param>
+    /// <param name="wanted">The keyspaces that the store is to hold; null for all.</param>
+    /// <param name="held">Those that it keeps, for a snapshot of what is to be added; null for a snapshot that takes the place of everything.</param>
     public async Task<IncomingSnapshot> ReceiveAsync(
-        ISnapshotSource source, NodeId node, Func<SnapshotHeader, bool>? isOfUse, CancellationToken cancellation)
+        ISnapshotSource source, NodeId node, Func<SnapshotHeader, bool>? isOfUse, CancellationToken cancellation,
+        Subscription? wanted = null, Subscription? held = null)
     {
+        wanted ??= Subscription.All;
         var snapshot = store.OpenIncoming();
         try
         {
@@ -36,14 +40,14 @@ public sealed partial class SnapshotCopy(ReplicaIdentity self, NodeStore store, 
 
                 // One that was put in place already may still lie there.
                 var isOwn = (theirs.Cluster, theirs.Position, theirs.Chain) == (own.Cluster, own.Position, own.Chain) && theirs.AppliedIndex <= own.AppliedIndex
-                    && theirs.Oldest == own.Oldest;
-                return !isOwn && theirs.Position.Revision >= own.Position.Revision && isOfUse?.Invoke(header) != false;
+                    && theirs.Oldest == own.Oldest && held is null;
+                return !isOwn && theirs.Subscription.Equals(wanted) && Equals(header.Except, held) && theirs.Position.Revision >= own.Position.Revision && isOfUse?.Invoke(header) != false;
             }
 
             // What is there may be of another time, before this store went on by itself.
             if (snapshot.Header is not { } begun || begun.Source != node || !IsOfUse(begun))
             {
-                await BeginAsync(source, snapshot, IsOfUse, cancellation).ConfigureAwait(false);
+                await BeginAsync(source, snapshot, wanted, held, IsOfUse, cancellation).ConfigureAwait(false);
             }
 
             var reported = 0L;
@@ -57,7 +61,7 @@ public sealed partial class SnapshotCopy(ReplicaIdentity self, NodeStore store, 
                         snapshot.Add(answer.Block.Span);
                         break;
                     case SnapshotStatus.SessionLost:
-                        await BeginAsync(source, snapshot, IsOfUse, cancellation).ConfigureAwait(false);
+                        await BeginAsync(source, snapshot, wanted, held, IsOfUse, cancellation).ConfigureAwait(false);
                         break;
                     default:
                         throw new InvalidOperationException($"The source ended the snapshot: {answer.Status}.");
@@ -81,9 +85,12 @@ public sealed partial class SnapshotCopy(ReplicaIdentity self, NodeStore store, 
         }
     }
 
-    private async Task BeginAsync(ISnapshotSource source, IncomingSnapshot snapshot, Func<SnapshotHeader, bool> isOfUse, CancellationToken cancellation)
+    private async Task BeginAsync(
+        ISnapshotSource source, IncomingSnapshot snapshot, Subscription wanted, Subscription? held, Func<SnapshotHeader, bool> isOfUse,
+        CancellationToken cancellation)
     {
-        var opened = await source.OpenAsync(new(self.Node, self.Region, store.Progress.Cluster), cancellation).ConfigureAwait(false);
+        var opened = await source.OpenAsync(
+            new(self.Node, self.Region, store.Progress.Cluster, wanted.Patterns?.ToArray(), held?.Patterns?.ToArray(), held is not null), cancellation).ConfigureAwait(false);
         if (opened.Status != SnapshotStatus.Ok)
         {
             throw new InvalidOperationException($"The source sends no snapshot: {opened.Status}.");

@@ -21,6 +21,11 @@ public sealed record LogSourceOptions
     /// <summary>With more records than this waiting, pages are sent as fast as they are asked for. Default 1,000.</summary>
     public long PaceRecords { get; init; } = 1_000;
 
+    /// <summary>
+    /// With more records than this ahead, the source looks for those of a child's keyspaces one by one, and not at all of them. Default 8,192.
+    /// </summary>
+    public long FarRecords { get; init; } = LogSelection.Far;
+
     /// <summary>A session that asks for nothing for this long is forgotten. Default 15 s.</summary>
     public TimeSpan SessionIdle { get; init; } = TimeSpan.FromSeconds(15);
 }
@@ -38,6 +43,9 @@ public sealed class LogSource(
 {
     private readonly CancellationTokenSource _stop = new();
     private const int MaxGatewayLength = 512;
+
+    /// <summary>Pages that only say that there is nothing for the child do not come more often than this.</summary>
+    private static readonly TimeSpan EmptyPace = TimeSpan.FromMilliseconds(10);
 
     private readonly Lock _gate = new();
     private readonly Dictionary<NodeId, PullSession> _sessions = [];
@@ -100,13 +108,14 @@ public sealed class LogSource(
     {
         using var view = store.AcquireView();
         var progress = view.Progress;
-        if (!NodeId.TryParse(request.Child.Value, out _) || !RegionName.TryParse(request.Region.Value, out _) || request.Gateway is not { Length: <= MaxGatewayLength })
+        if (!NodeId.TryParse(request.Child.Value, out _) || !RegionName.TryParse(request.Region.Value, out _) || request.Gateway is not { Length: <= MaxGatewayLength }
+            || !Subscription.TryCreate(request.Keyspaces, out var subscription, out _))
         {
             return new(new OpenPullAnswer(OpenPullStatus.Unavailable, 0, progress.Cluster, progress.Position, progress.Oldest, clock.Now, [self], default));
         }
 
         var path = Path;
-        var (status, chain) = Judge(view, request, path);
+        var (status, chain) = progress.Subscription.Covers(subscription) ? Judge(view, request, path) : (OpenPullStatus.NotHeld, null);
         long session = 0;
         if (status == OpenPullStatus.Open)
         {
@@ -121,63 +130,66 @@ public sealed class LogSource(
                 {
                     session = ++_lastSession;
                     var child = new PullChild(request.Child, request.Region, request.Gateway, request.Position.Revision);
-                    _sessions[request.Child] = new(session, child, request.Position.Revision.Next, chain, path, request.Accepts, time.GetTimestamp());
+                    var selection = subscription.IsAll ? null : new LogSelection(subscription, options.FarRecords);
+                    _sessions[request.Child] = new(session, child, request.Position.Revision.Next, chain, selection, path, request.Accepts, time.GetTimestamp());
                 }
             }
         }
 
-        return new(new OpenPullAnswer(status, session, progress.Cluster, progress.Position, progress.Oldest, clock.Now, path, chain));
+        return new(new OpenPullAnswer(status, session, progress.Cluster, progress.Position, progress.Oldest, clock.Now, path, chain ?? default));
     }
 
-    private (OpenPullStatus Status, ChainHash Chain) Judge(View view, OpenPullRequest request, NodeId[] path)
+    /// <summary>With the chain at the child's position; null where this source holds some keyspaces only, and does not know it.</summary>
+    private (OpenPullStatus Status, ChainHash? Chain) Judge(View view, OpenPullRequest request, NodeId[] path)
     {
         var progress = view.Progress;
         if (request.Child == self)
         {
-            return (OpenPullStatus.Self, default);
+            return (OpenPullStatus.Self, null);
         }
 
         if (path.Contains(request.Child))
         {
-            return (OpenPullStatus.Cycle, default);
+            return (OpenPullStatus.Cycle, null);
         }
 
         if (progress.Cluster.IsNone)
         {
-            return (OpenPullStatus.Unavailable, default);
+            return (OpenPullStatus.Unavailable, null);
         }
 
         if (!request.Cluster.IsNone && request.Cluster != progress.Cluster)
         {
-            return (OpenPullStatus.OtherCluster, default);
+            return (OpenPullStatus.OtherCluster, null);
         }
 
         if (request.Cluster.IsNone)
         {
             return progress.Oldest > Revision.None.Next
-                ? (OpenPullStatus.TooOld, default)
+                ? (OpenPullStatus.TooOld, null)
                 : (OpenPullStatus.Open, StoreProgress.FirstChain(progress.Cluster, progress.Position.History));
         }
 
         if (request.Position.History != progress.Position.History || request.Position.Log != progress.Position.Log)
         {
-            return (OpenPullStatus.Diverged, request.Position.Revision <= progress.Position.Revision ? view.FindChain(request.Position.Revision) ?? default : default);
+            return (OpenPullStatus.Diverged, request.Position.Revision <= progress.Position.Revision ? view.FindChain(request.Position.Revision) : null);
         }
 
         if (request.Position.Revision > progress.Position.Revision)
         {
-            return (OpenPullStatus.SourceBehind, default);
+            return (OpenPullStatus.SourceBehind, null);
         }
 
         if (request.Position.Revision.Next < progress.Oldest)
         {
-            return (OpenPullStatus.TooOld, default);
+            return (OpenPullStatus.TooOld, null);
         }
 
         if (view.FindChain(request.Position.Revision) is not { } chain)
         {
-            // It should be there. A child must not take a copy of what is damaged.
-            return (OpenPullStatus.Unavailable, default);
+            // Of a whole log it should be there, and a child must not take a copy of what is damaged. A log with gaps need not have it: the
+            // chains of the keyspaces tell, with the next record of each.
+            return (progress.Subscription.IsAll ? OpenPullStatus.Unavailable : OpenPullStatus.Open, null);
         }
 
         return (chain == request.Chain ? OpenPullStatus.Open : OpenPullStatus.Diverged, chain);
@@ -202,7 +214,8 @@ public sealed class LogSource(
             var wait = (request.MaxWait < options.MaxWait ? request.MaxWait : options.MaxWait) - time.GetElapsedTime(arrived);
             using var bound = CancellationTokenSource.CreateLinkedTokenSource(cancellation, _stop.Token);
             await store.Polls.WaitAsync(session.Cursor, wait, time, bound.Token).ConfigureAwait(false);
-            var pause = (request.Pace < options.MaxPace ? request.Pace : options.MaxPace) - time.GetElapsedTime(session.SentAt);
+            var pace = session.WasEmpty && request.Pace < EmptyPace ? EmptyPace : request.Pace;
+            var pause = (pace < options.MaxPace ? pace : options.MaxPace) - time.GetElapsedTime(session.SentAt);
             if (pause > TimeSpan.Zero && store.Progress.Position.Revision.Value - session.Cursor.Value < options.PaceRecords)
             {
                 await Task.Delay(pause, time, bound.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -247,7 +260,16 @@ public sealed class LogSource(
         try
         {
             var records = new ByteWriter(Math.Min(maxBytes, 64 * 1024));
-            var chain = session.Chain;
+            if (session.Selection is { } selection)
+            {
+                var known = session.Chain;
+                var end = selection.ReadPage(view, from, ref known, maxBytes, records);
+                session.Move(end, known);
+                session.WasEmpty = records.Length == 0;
+                return Header(PageStatus.Ok, view.Progress, from) with { To = end, Records = new(records.WrittenMemory), Chain = known ?? default };
+            }
+
+            var chain = session.Chain!.Value;
             var to = ChangeLog.ReadPage(view, from, ref chain, maxBytes, records);
             session.Move(to, chain);
             return Header(PageStatus.Ok, view.Progress, from) with { To = to, Records = new(records.WrittenMemory) };

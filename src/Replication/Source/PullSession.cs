@@ -7,7 +7,8 @@ namespace Quicksilver.Replication;
 /// The cursor of one child at its source. Requests are numbered and take their turns in that order, whatever order they arrive
 /// in. Invariant: the answers 0 to n-1 together are exactly the records from the first cursor to the current one.
 /// </summary>
-internal sealed class PullSession(long id, PullChild child, Revision cursor, ChainHash chain, NodeId[] path, PageEncoding accepts, long now)
+internal sealed class PullSession(
+    long id, PullChild child, Revision cursor, ChainHash? chain, LogSelection? selection, NodeId[] path, PageEncoding accepts, long now)
 {
     /// <summary>How far ahead of its turn a request may be.</summary>
     private const int MaxAhead = 64;
@@ -26,8 +27,14 @@ internal sealed class PullSession(long id, PullChild child, Revision cursor, Cha
     /// <summary>The next revision to send.</summary>
     public Revision Cursor { get; private set; } = cursor;
 
-    /// <summary>Chain hash before <see cref="Cursor"/>.</summary>
-    public ChainHash Chain { get; private set; } = chain;
+    /// <summary>Chain hash before <see cref="Cursor"/>; null where this source holds some keyspaces only, and does not know.</summary>
+    public ChainHash? Chain { get; private set; } = chain;
+
+    /// <summary>What of the log the child gets; null for all of it.</summary>
+    public LogSelection? Selection { get; } = selection;
+
+    /// <summary>The last page had nothing for the child. For the one whose turn it is.</summary>
+    public bool WasEmpty { get; set; }
 
     public long LastSeen { get; private set; } = now;
 
@@ -91,7 +98,7 @@ internal sealed class PullSession(long id, PullChild child, Revision cursor, Cha
         Child = Child with { Applied = applied };
     }
 
-    public void Move(Revision next, ChainHash chain)
+    public void Move(Revision next, ChainHash? chain)
     {
         Cursor = next;
         Chain = chain;

@@ -41,11 +41,13 @@ public sealed class SnapshotSource(
     // A source that restarts must not give out the numbers of its last life.
     private long _lastSession = time.GetUtcNow().UtcTicks;
 
-    private sealed class Session(long id, View view, long at)
+    private sealed class Session(long id, View view, SnapshotSelection? selection, long at)
     {
         public long Id { get; } = id;
 
         public View View { get; } = view;
+
+        public SnapshotSelection? Selection { get; } = selection;
 
         public long LastSeen { get; set; } = at;
 
@@ -93,7 +95,8 @@ public sealed class SnapshotSource(
     {
         static ValueTask<OpenSnapshotAnswer> Refuse(SnapshotStatus why) => new(new OpenSnapshotAnswer(why, 0, default));
 
-        if (!NodeId.TryParse(request.Child.Value, out _) || !RegionName.TryParse(request.Region.Value, out _))
+        if (!NodeId.TryParse(request.Child.Value, out _) || !RegionName.TryParse(request.Region.Value, out _)
+            || !Subscription.TryCreate(request.Keyspaces, out var wanted, out _) || !Subscription.TryCreate(request.Except, out var held, out _))
         {
             return Refuse(SnapshotStatus.Unavailable);
         }
@@ -119,19 +122,50 @@ public sealed class SnapshotSource(
                 return Refuse(progress.Cluster.IsNone ? SnapshotStatus.Unavailable : SnapshotStatus.OtherCluster);
             }
 
+            if (!progress.Subscription.Covers(wanted))
+            {
+                view.Dispose();
+                return Refuse(SnapshotStatus.NotHeld);
+            }
+
+            SnapshotSelection? selection;
+            SnapshotHeader content;
+            try
+            {
+                selection = wanted.IsAll && !request.Adds ? null : new(view, wanted, request.Adds ? held : null);
+                content = Describe(view, selection, wanted, request.Adds ? held : null);
+            }
+            catch (StorageException)
+            {
+                view.Dispose();
+                return Refuse(SnapshotStatus.SourceDamaged);
+            }
+
             _sent.Remove(request.Child);
             if (_sessions.Remove(request.Child, out var before))
             {
                 End(before);
             }
 
-            var session = new Session(++_lastSession, view, time.GetTimestamp());
+            var session = new Session(++_lastSession, view, selection, time.GetTimestamp());
             _sessions.Add(request.Child, session);
             _sweeper ??= time.CreateTimer(_ => Sweep(), null, SweepPeriod, SweepPeriod);
             var header = new ByteWriter();
-            new SnapshotHeader(self, progress, termOf?.Invoke(progress.AppliedIndex) ?? default, store.EstimatedBytes).Write(header);
+            content.Write(header);
             return new(new OpenSnapshotAnswer(SnapshotStatus.Ok, session.Id, new(header.WrittenMemory)));
         }
+    }
+
+    /// <summary>A snapshot of some keyspaces has no log: the receiver's begins behind it.</summary>
+    private SnapshotHeader Describe(View view, SnapshotSelection? selection, Subscription wanted, Subscription? held)
+    {
+        var progress = view.Progress;
+        var term = termOf?.Invoke(progress.AppliedIndex) ?? default;
+        return selection is null
+            ? new(self, progress, term, store.EstimatedBytes)
+            : new(
+                self, progress with { Subscription = wanted, Oldest = progress.Position.Revision.Next, OldestChain = progress.Chain }, term,
+                selection.EstimateBytes(view), held);
     }
 
     /// <inheritdoc/>
@@ -160,7 +194,7 @@ public sealed class SnapshotSource(
 
             // Off the caller's scheduler: it comes from disk.
             var block = await Task.Run(
-                () => SnapshotBlock.Read(session.View, request.Section, request.After.Span, Math.Clamp(request.MaxBytes, 1, options.MaxBlockBytes)),
+                () => SnapshotBlock.Read(session.View, request.Section, request.After.Span, Math.Clamp(request.MaxBytes, 1, options.MaxBlockBytes), session.Selection),
                 cancellation).ConfigureAwait(false);
             return new(SnapshotStatus.Ok, new(block.WrittenMemory));
         }

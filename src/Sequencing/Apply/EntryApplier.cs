@@ -30,6 +30,11 @@ public sealed class EntryApplier
     /// <param name="supportedLevel">Highest feature level that may be applied; above it a member stops.</param>
     public EntryApplier(NodeStore store, OperationWindow window, int supportedLevel = SupportedFeatureLevel)
     {
+        if (!store.Progress.Subscription.IsAll)
+        {
+            throw new StorageException(StorageFault.Foreign, $"The data directory holds {store.Progress.Subscription} only: it was a replica's. A hub member holds everything; give it another directory.");
+        }
+
         _supportedLevel = supportedLevel;
         _store = store;
         _batch = new(store) { IndexesExpiry = true };

@@ -8,7 +8,7 @@ namespace Quicksilver.Storage;
 /// stages what it decided (<see cref="Append"/>); a replica stages what it received (<see cref="AppendVerified"/>), and both
 /// go through the same code from there. For one thread. Reused from batch to batch; staging after a failed commit throws.
 /// </summary>
-public sealed class ApplyBatch
+public sealed partial class ApplyBatch
 {
     /// <summary>Keyspaces whose state stays in memory between batches. Past it the memory is emptied; it fills again by use.</summary>
     internal const int MaxCachedKeyspaces = 65_536;
@@ -240,29 +240,15 @@ public sealed class ApplyBatch
 
         var state = FindKeyspace(header.Keyspace)
             ?? throw new MalformedDataException($"Revision {header.Revision} belongs to keyspace {header.Keyspace}, which does not exist.");
-        if (header.Sequence != state.Sequence.Next)
-        {
-            throw new MalformedDataException($"Sequence {state.Sequence.Next} of keyspace {header.Keyspace} was to come, revision {header.Revision} says {header.Sequence}.");
-        }
-
         var digest = record.ComputeDigest();
+        var keyspaceChain = CheckedKeyspaceChain(record, digest, state);
         var chain = _chain.Append(digest);
-        var keyspaceChain = state.Chain.Append(digest);
-        if (chain != record.LogChain || keyspaceChain != record.KeyspaceChain)
+        if (chain != record.LogChain)
         {
-            throw new MalformedDataException($"Revision {header.Revision} does not fit the chain of the {(chain != record.LogChain ? "log" : "keyspace")}.");
+            throw new MalformedDataException($"Revision {header.Revision} does not fit the chain of the log.");
         }
 
-        if (header.LogTime < _logTime)
-        {
-            throw new MalformedDataException($"Revision {header.Revision} has log time {header.LogTime}, the one before has {_logTime}.");
-        }
-
-        Span<byte> key = stackalloc byte[StorageKeys.RevisionBytes];
-        StorageKeys.WriteRevision(key, header.Revision);
-        _batch.Put(Family(ColumnFamily.Log), key, bytes);
-        _chain = chain;
-        Stage(header, state with { Sequence = header.Sequence, Chain = keyspaceChain }, record.MutationBytes);
+        StageReceived(record, state, keyspaceChain, chain);
     }
 
     private void Stage(in RecordHeader header, KeyspaceState state, ReadOnlySpan<byte> mutations)
@@ -330,15 +316,22 @@ public sealed class ApplyBatch
             return;
         }
 
+        var isHeld = _progress.Subscription.Includes(name);
+        if (!isHeld && id.Value < _progress.NextKeyspace.Value)
+        {
+            return;
+        }
+
         if (id.Value < _progress.NextKeyspace.Value || id.Value == uint.MaxValue)
         {
             throw new MalformedDataException($"The catalog creates keyspace {id}, a number that was used before.");
         }
 
-        // The chain of a keyspace starts from its id, so that the empty logs of two keyspaces are told apart.
-        Span<byte> seed = stackalloc byte[StorageKeys.KeyspaceBytes];
-        System.Buffers.Binary.BinaryPrimitives.WriteUInt32BigEndian(seed, id.Value);
-        _touched[id] = new(id, name, settings, createdAt, KeyspaceSequence.None, ChainHash.DigestOf(seed));
+        if (isHeld)
+        {
+            _touched[id] = new(id, name, settings, createdAt, KeyspaceSequence.None, KeyspaceState.FirstChain(id));
+        }
+
         _progress = _progress with { NextKeyspace = new(id.Value + 1) };
     }
 
@@ -346,16 +339,15 @@ public sealed class ApplyBatch
     {
         if (FindKeyspace(dropped) is null)
         {
+            if (!_progress.Subscription.IsAll)
+            {
+                return;
+            }
+
             throw new MalformedDataException($"The catalog drops keyspace {dropped}, which does not exist.");
         }
 
-        Span<byte> start = stackalloc byte[StorageKeys.KeyspaceBytes];
-        Span<byte> end = stackalloc byte[StorageKeys.KeyspaceBytes];
-        StorageKeys.WriteData(start, dropped, default);
-        StorageKeys.WriteData(end, new(dropped.Value + 1), default);
-        _batch.DeleteRange(Family(ColumnFamily.Data), start, end);
-        _batch.DeleteRange(Family(ColumnFamily.KeyspaceLog), start, end);
-        StorageKeys.WriteKeyspaceCut(_batch.Delete(Family(ColumnFamily.Meta), StorageKeys.KeyspaceCutBytes), dropped);
+        KeyspaceRows.Delete(_batch, _store.Database, dropped);
         _touched[dropped] = null;
         _overlay.Drop(dropped);
     }

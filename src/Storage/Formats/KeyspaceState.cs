@@ -16,6 +16,14 @@ public sealed record KeyspaceState(
     internal static KeyspaceState EmptyCatalog(ChainHash firstChain) =>
         new(KeyspaceId.Catalog, KeyspaceName.Parse("catalog"), KeyspaceSettings.Default, Revision.None, KeyspaceSequence.None, firstChain);
 
+    /// <summary>The chain of a keyspace starts from its id, so that the empty logs of two keyspaces are told apart. Not of the catalog.</summary>
+    internal static ChainHash FirstChain(KeyspaceId id)
+    {
+        Span<byte> seed = stackalloc byte[StorageKeys.KeyspaceBytes];
+        System.Buffers.Binary.BinaryPrimitives.WriteUInt32BigEndian(seed, id.Value);
+        return ChainHash.DigestOf(seed);
+    }
+
     public KeyspaceInfo ToInfo() => new(Id, Name, Settings, CreatedAt);
 
     internal void Write(ByteWriter writer)

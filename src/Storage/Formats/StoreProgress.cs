@@ -10,6 +10,9 @@ public sealed record StoreProgress
 {
     private const byte Version = 2;
 
+    /// <summary>With the subscription of a replica that does not hold all keyspaces.</summary>
+    private const byte PartialVersion = 3;
+
     /// <summary>Without the chain at the cut: there was no cut yet.</summary>
     private const byte FirstVersion = 1;
 
@@ -50,9 +53,12 @@ public sealed record StoreProgress
     /// <summary>How often this directory was filled by a full copy.</summary>
     public long FullCopies { get; init; }
 
+    /// <summary>The keyspaces that are here, complete up to <see cref="Position"/>; the log has only their records.</summary>
+    public Subscription Subscription { get; init; } = Subscription.All;
+
     internal void Write(ByteWriter writer)
     {
-        writer.WriteByte(Version);
+        writer.WriteByte(Subscription.IsAll ? Version : PartialVersion);
         Cluster.Write(writer.Reserve(ClusterUuid.SizeBytes));
         writer.WriteUInt32((uint)Position.Log.Value);
         Position.History.Write(writer.Reserve(HistoryId.SizeBytes));
@@ -66,15 +72,19 @@ public sealed record StoreProgress
         writer.WriteVarint(FullCopies);
         writer.WritePosition(OperationsFloor.Value);
         OldestChain.Write(writer.Reserve(ChainHash.SizeBytes));
+        if (!Subscription.IsAll)
+        {
+            Subscription.Write(writer);
+        }
     }
 
     internal static StoreProgress Read(ReadOnlySpan<byte> row)
     {
         var reader = new ByteReader(row);
         var version = reader.ReadByte();
-        if (version is not (FirstVersion or Version))
+        if (version is not (FirstVersion or Version or PartialVersion))
         {
-            throw new StorageException(StorageFault.Foreign, $"The data directory has format version {version}; this build reads up to {Version}. Use the build that wrote it.");
+            throw new StorageException(StorageFault.Foreign, $"The data directory has format version {version}; this build reads up to {PartialVersion}. Use the build that wrote it.");
         }
 
         var progress = new StoreProgress
@@ -95,6 +105,7 @@ public sealed record StoreProgress
             OldestChain = version != FirstVersion ? ChainHash.Read(reader.Take(ChainHash.SizeBytes))
                 : progress.Cluster.IsNone ? ChainHash.Empty
                 : FirstChain(progress.Cluster, progress.Position.History),
+            Subscription = version == PartialVersion ? Subscription.Read(ref reader) : Subscription.All,
         };
         reader.ExpectEnd();
         return progress;

@@ -28,11 +28,15 @@ public sealed partial class NodeStore
         {
             cancellation.ThrowIfCancellationRequested();
             ThrowIfFailed();
-            CutOneStep(oldest, cancellation);
+            if (!CutOneStep(oldest, cancellation))
+            {
+                return;
+            }
         }
     }
 
-    private void CutOneStep(Revision oldest, CancellationToken cancellation)
+    /// <summary>False where there is nothing before <paramref name="oldest"/>, in a log that has gaps: it begins behind a record it had.</summary>
+    private bool CutOneStep(Revision oldest, CancellationToken cancellation)
     {
         var batch = new WriteBatchBuilder();
         var cuts = new Dictionary<KeyspaceId, KeyspaceCut>();
@@ -44,16 +48,28 @@ public sealed partial class NodeStore
         {
             first = next = view.Progress.Oldest;
             chain = view.Progress.OldestChain;
+            var chains = view.Progress.Subscription.IsAll ? null : new KeyspaceChains();
+            var looked = 0;
             Span<byte> key = stackalloc byte[StorageKeys.KeyspaceLogBytes];
             using var cursor = view.OpenLog();
             long bytes = 0;
-            for (var more = cursor.Seek(next); more && next < oldest && next.Value - first.Value < CutStep && bytes < CutStepBytes; more = cursor.Next())
+            for (var more = cursor.Seek(next); more && next < oldest && looked < CutStep && bytes < CutStepBytes; more = cursor.Next())
             {
                 cancellation.ThrowIfCancellationRequested();
                 bytes += cursor.Record.Length;
+                looked++;
+                if (chains is not null)
+                {
+                    if (cursor.Revision >= oldest)
+                    {
+                        break;
+                    }
+
+                    next = cursor.Revision;
+                }
 
                 // What is forgotten here cannot be told from damage later, so it is checked as if it were sent.
-                chain = ChangeLog.CheckedChain(cursor.Record, next, chain);
+                chain = chains?.Check(view, cursor.Record, next).LogChain ?? ChangeLog.CheckedChain(cursor.Record, next, chain);
                 var record = RecordView.Parse(cursor.Record);
                 cuts[record.Header.Keyspace] = new(record.Header.Sequence, record.KeyspaceChain);
                 StorageKeys.WriteKeyspaceLog(key, record.Header.Keyspace, record.Header.Sequence);
@@ -64,6 +80,11 @@ public sealed partial class NodeStore
 
         if (next == first)
         {
+            if (!Progress.Subscription.IsAll)
+            {
+                return false;
+            }
+
             throw new StorageException(StorageFault.Corrupt, $"The change log lacks revision {next}.");
         }
 
@@ -73,7 +94,7 @@ public sealed partial class NodeStore
             if (database != _database)
             {
                 // A snapshot came in between.
-                return;
+                return true;
             }
 
             using var view = AcquireView();
@@ -91,6 +112,7 @@ public sealed partial class NodeStore
             }
 
             WriteAndPublish(batch, Progress with { Oldest = next, OldestChain = chain });
+            return true;
         }
     }
 

@@ -19,7 +19,7 @@ public sealed class IncomingSnapshot : IDisposable
 {
     private const byte Version = 3;
     private const int MaxFiles = 1_000_000;
-    private const int MaxHeaderBytes = 4096;
+    private const int MaxHeaderBytes = 4096 + (2 * Subscription.MaxBytes);
 
     private readonly string _directory;
     private readonly long _fileBytes;

@@ -70,7 +70,7 @@ public sealed partial class NodeStore
     /// <param name="beforeSwitch">Called when the new database is whole, before it is the node's.</param>
     internal void Install(IncomingSnapshot snapshot, RaftFloor? floor, Action? beforeSwitch, bool indexesExpiry)
     {
-        if (snapshot is not { Header: { } header, IsComplete: true })
+        if (snapshot is not { Header: { Except: null } header, IsComplete: true })
         {
             throw new ArgumentException("The snapshot is not whole.", nameof(snapshot));
         }
@@ -198,15 +198,7 @@ public sealed partial class NodeStore
     private static void Check(View view)
     {
         CheckTail(view, long.MaxValue / 2);
-        using var rows = view.OpenRows(KeyspaceId.Catalog);
-        for (var more = rows.Seek([]); more; more = rows.Next())
-        {
-            var (id, _, _) = Undamaged.Read(rows.Row.Value, CatalogRow.Read, "a row of the catalog");
-            if (view.FindKeyspace(id) is null)
-            {
-                throw new StorageException(StorageFault.Corrupt, $"The snapshot has keyspace {id} and not its state.");
-            }
-        }
+        CheckHeld(view);
     }
 
     private static void Quietly(Action act)

@@ -20,52 +20,32 @@ public static class SnapshotBlock
     /// <summary>Takes one row of a block.</summary>
     public delegate void RowHandler(ReadOnlySpan<byte> key, ReadOnlySpan<byte> value);
 
+    /// <summary>Takes one row, or says that the block is full.</summary>
+    internal delegate bool RowTaker(ReadOnlySpan<byte> key, ReadOnlySpan<byte> value);
+
     /// <summary>
     /// Reads a block from a View: rows of the section after a key, about <paramref name="maxBytes"/> of them and at least one where
     /// there is any. Records are checked against the chain before they leave. Throws <see cref="StorageException"/> (Corrupt).
     /// </summary>
-    public static ByteWriter Read(View view, SnapshotSection section, ReadOnlySpan<byte> after, int maxBytes)
+    /// <param name="selection">Null for a snapshot of everything.</param>
+    public static ByteWriter Read(View view, SnapshotSection section, ReadOnlySpan<byte> after, int maxBytes, SnapshotSelection? selection = null)
     {
         var rows = new ByteWriter(Math.Min(maxBytes, 256 * 1024));
         var count = 0;
-        var isLast = true;
-        ChainHash? chain = null;
-        using (var iterator = new DbIterator(view.Database, view.ReadOptions, SnapshotSections.FamilyOf(section)))
+        bool Take(ReadOnlySpan<byte> key, ReadOnlySpan<byte> value)
         {
-            Span<byte> start = stackalloc byte[MaxKeyBytes + 1];
-            var prefix = SnapshotSections.PrefixOf(section);
-            if (after.IsEmpty)
+            if (count > 0 && rows.Length + key.Length + value.Length > maxBytes)
             {
-                SnapshotSections.WriteFirst(view, section, start, out var length);
-                start = start[..length];
-            }
-            else
-            {
-                // The least key above: the same with a zero behind.
-                after.CopyTo(start);
-                start[after.Length] = 0;
-                start = start[..(after.Length + 1)];
+                return false;
             }
 
-            for (var more = iterator.Seek(start); more && iterator.Key.StartsWith(prefix); more = iterator.Next())
-            {
-                if (count > 0 && rows.Length + iterator.Key.Length + iterator.Value.Length > maxBytes)
-                {
-                    isLast = false;
-                    break;
-                }
-
-                if (section == SnapshotSection.Records)
-                {
-                    chain = CheckRecord(view, iterator.Key, iterator.Value, chain);
-                }
-
-                rows.WriteBytes(iterator.Key);
-                rows.WriteBytes(iterator.Value);
-                count++;
-            }
+            rows.WriteBytes(key);
+            rows.WriteBytes(value);
+            count++;
+            return true;
         }
 
+        var isLast = selection?.Read(view, section, after, Take) ?? ReadAll(view, section, after, Take);
         var block = new ByteWriter(rows.Length + after.Length + 64);
         block.WriteByte(Version);
         block.WriteByte((byte)section);
@@ -75,6 +55,41 @@ public static class SnapshotBlock
         block.WriteRaw(rows.WrittenSpan);
         ChainHash.DigestOf(block.WrittenSpan).Write(block.Reserve(ChainHash.SizeBytes));
         return block;
+    }
+
+    private static bool ReadAll(View view, SnapshotSection section, ReadOnlySpan<byte> after, RowTaker take)
+    {
+        ChainHash? chain = null;
+        using var iterator = new DbIterator(view.Database, view.ReadOptions, SnapshotSections.FamilyOf(section));
+        Span<byte> start = stackalloc byte[MaxKeyBytes + 1];
+        var prefix = SnapshotSections.PrefixOf(section);
+        if (after.IsEmpty)
+        {
+            SnapshotSections.WriteFirst(view, section, start, out var length);
+            start = start[..length];
+        }
+        else
+        {
+            // The least key above: the same with a zero behind.
+            after.CopyTo(start);
+            start[after.Length] = 0;
+            start = start[..(after.Length + 1)];
+        }
+
+        for (var more = iterator.Seek(start); more && iterator.Key.StartsWith(prefix); more = iterator.Next())
+        {
+            if (section == SnapshotSection.Records)
+            {
+                chain = CheckRecord(view, iterator.Key, iterator.Value, chain);
+            }
+
+            if (!take(iterator.Key, iterator.Value))
+            {
+                return false;
+            }
+        }
+
+        return true;
     }
 
     private static ChainHash? CheckRecord(View view, ReadOnlySpan<byte> key, ReadOnlySpan<byte> value, ChainHash? before)

@@ -55,13 +55,20 @@ public sealed class View : IDisposable
     /// <summary>Revisions of one keyspace in sequence order.</summary>
     public KeyspaceLogCursor OpenKeyspaceLog(KeyspaceId keyspace) => new(this, keyspace);
 
-    /// <summary>State of a keyspace, or null where there is none.</summary>
+    /// <summary>State of a keyspace, or null where there is none, or where this store does not hold it.</summary>
     public KeyspaceState? FindKeyspace(KeyspaceId keyspace)
     {
         Span<byte> key = stackalloc byte[5];
         StorageKeys.WriteKeyspaceState(key, keyspace);
         using var pinned = Pinned.Get(_database, ReadOptions, ColumnFamily.Meta, key);
-        return pinned.Found ? Undamaged.Read(pinned.Bytes, bytes => KeyspaceState.Read(keyspace, bytes), $"the state of keyspace {keyspace}") : null;
+        if (!pinned.Found)
+        {
+            return null;
+        }
+
+        // One that is being added may have left its state already.
+        var state = Undamaged.Read(pinned.Bytes, bytes => KeyspaceState.Read(keyspace, bytes), $"the state of keyspace {keyspace}");
+        return keyspace == KeyspaceId.Catalog || Progress.Subscription.Includes(state.Name) ? state : null;
     }
 
     /// <summary>Where the log of a keyspace was cut, or null where all of it is there.</summary>
@@ -88,7 +95,10 @@ public sealed class View : IDisposable
         return new(id, name, settings, createdAt);
     }
 
-    /// <summary>Chain hash of the log after <paramref name="revision"/>, or null where this View does not have that record.</summary>
+    /// <summary>
+    /// Chain hash of the log after <paramref name="revision"/>, or null where this View does not have that record: it lies outside the log, or
+    /// belongs to a keyspace that this store does not hold, or was lost.
+    /// </summary>
     public ChainHash? FindChain(Revision revision)
     {
         if (revision == Position.Revision)
@@ -113,7 +123,7 @@ public sealed class View : IDisposable
     }
 
     /// <summary>Takes part in the View; false when it is already gone.</summary>
-    internal bool TryAcquire()
+    public bool TryAcquire()
     {
         for (var seen = Volatile.Read(ref _references); seen > 0;)
         {
