@@ -60,6 +60,21 @@ public sealed class ForgedLog(ClusterUuid cluster, HistoryId history)
         Cluster = cluster, Position = new(LogId.Main, history, new(Records.Count)), Chain = _chain,
     };
 
+    /// <summary>A log that goes on after records of a real one, for keyspaces that have a record among them.</summary>
+    public static ForgedLog After(StoreProgress source, IEnumerable<byte[]> records)
+    {
+        var log = new ForgedLog(source.Cluster, source.Position.History);
+        foreach (var bytes in records)
+        {
+            var record = RecordView.Parse(bytes);
+            log.Records.Add(bytes);
+            log._chain = record.LogChain;
+            log._keyspaces[record.Header.Keyspace] = (record.Header.Sequence, record.KeyspaceChain);
+        }
+
+        return log;
+    }
+
     public ForgedLog Create(string name)
     {
         var id = new KeyspaceId(_nextKeyspace++);
