@@ -166,6 +166,8 @@ public sealed class HostileSnapshotsTests : IClassFixture<HostileHub>
     [InlineData("another end of the chain", "The change log ends with chain")]
     [InlineData("another beginning of the chain", "does not fit the chain")]
     [InlineData("later than its log", "The change log ends before revision 21")]
+    [InlineData("log that begins behind its end", "")]
+    [InlineData("size beyond all disks", "Make room")]
     public Task A_header_with_one_fault_is_refused_and_after_a_few_its_source_is_left(string fault, string why) =>
         AssertLeftAsync(header => SpoilHeader(fault, header), changeBlock: null, why);
 
@@ -188,6 +190,9 @@ public sealed class HostileSnapshotsTests : IClassFixture<HostileHub>
             "older than the replica" => Rewritten(bytes, progress => progress with { Position = progress.Position with { Revision = new(HostileHub.Had - 1) } }),
             "another end of the chain" => Rewritten(bytes, progress => progress with { Chain = new(9, 9) }),
             "another beginning of the chain" => Rewritten(bytes, progress => progress with { OldestChain = new(9, 9) }),
+            "log that begins behind its end" => Rewritten(
+                bytes, progress => progress with { Oldest = new(progress.Position.Revision.Value + 10), OldestChain = progress.Chain }),
+            "size beyond all disks" => [.. bytes[..^8], 0x7f, .. Enumerable.Repeat((byte)0xff, 7)],
             "later than its log" => Rewritten(bytes, progress => progress with { Position = progress.Position with { Revision = progress.Position.Revision.Next } }),
             _ => throw new ArgumentException(fault, nameof(fault)),
         };
