@@ -446,9 +446,9 @@ public sealed class FuzzCorpus : IDisposable
     {
         byte[][] rows =
         [
-            Bytes(writer => DataRow.Write(writer, new(5), default, "value"u8)),
-            Bytes(writer => DataRow.Write(writer, new(long.MaxValue), "metadata"u8, "value"u8)),
-            Bytes(writer => DataRow.Write(writer, new(6), default, default)),
+            Bytes(writer => DataRow.Write(writer, new(5), default, default, "value"u8)),
+            Bytes(writer => DataRow.Write(writer, new(long.MaxValue), default, "metadata"u8, "value"u8)),
+            Bytes(writer => DataRow.Write(writer, new(6), default, default, default)),
 
             // With an expiry, which no build writes yet.
             [1, 3, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 77, 0, 1, 7, (byte)'v'],

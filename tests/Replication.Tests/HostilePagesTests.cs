@@ -37,7 +37,7 @@ public sealed class HostilePagesTests(HostileHub hub) : IClassFixture<HostileHub
     [InlineData("swapped pair", "was to come, the record says")]
     [InlineData("wrong chain of the log", "does not fit the chain of the log")]
     [InlineData("wrong chain of the keyspace", "does not fit the chain of the keyspace")]
-    [InlineData("records of another history", "does not fit the chain of the log")]
+    [InlineData("records of another history", "does not fit the chain of the keyspace")]
     [InlineData("another history", "the source changed to history")]
     [InlineData("future format version", "the record has format version 2")]
     [InlineData("unknown hash algorithm", "hashed with algorithm 2")]

@@ -178,10 +178,12 @@ internal sealed partial class UpstreamLink : IUpstream, IAsyncDisposable
         {
             while (await timer.WaitForNextTickAsync(_stop.Token))
             {
-                var session = _link.Current;
+                LinkSession? session;
                 string? look;
                 lock (_gate)
                 {
+                    // In here: a link that came up in between has been told of by now, and must not be taken for lost.
+                    session = _link.Current;
                     _choice.SetCandidates(_candidates());
                     if (session is null)
                     {

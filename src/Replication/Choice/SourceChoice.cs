@@ -101,8 +101,8 @@ public sealed class SourceChoice(SourceOptions options, Random random)
     public void OnHeard(TimeSpan? age, Revision revision, TimeSpan now)
     {
         (_heardAt, _revision) = (now, revision);
-        _age = age;
-        _staleSince = age is { } known && known <= options.StaleAfter ? null : _staleSince ?? now;
+        _age = SourceAge.Known(age);
+        _staleSince = _age is { } known && known <= options.StaleAfter ? null : _staleSince ?? now;
     }
 
     /// <summary>The current source was given up.</summary>
@@ -182,8 +182,9 @@ public sealed class SourceChoice(SourceOptions options, Random random)
         }
 
         var age = AgeAt(now);
+        var theirs = SourceAge.Known(seen.Age);
         var isFurther = seen.Position.Revision > _revision
-            || (seen.Position.Revision == _revision && seen.Age is { } other && other + (options.StaleAfter / 2) < age);
+            || (seen.Position.Revision == _revision && theirs is { } other && other + (options.StaleAfter / 2) < age);
         if (IsStale(now) && isFurther)
         {
             OnLeft(_current, SourceFault.Stale, now);
@@ -191,6 +192,6 @@ public sealed class SourceChoice(SourceOptions options, Random random)
         }
 
         // A better one, by preference. It need not be as far: a relay is always a little behind the hub.
-        return RankOf(source) < RankOf(_current) && seen.Age is { } fresh && fresh <= options.GoodAge;
+        return RankOf(source) < RankOf(_current) && theirs is { } fresh && fresh <= options.GoodAge;
     }
 }

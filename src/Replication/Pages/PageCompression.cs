@@ -32,9 +32,12 @@ internal sealed class PageCompression
     private static readonly ConcurrentBag<Compressor> s_compressors = [];
     private static readonly ConcurrentBag<Decompressor> s_decompressors = [];
 
-    private readonly byte[] _tail = new byte[MaxTail];
+    // A zero, and the tail behind it: whatever the records are, it is never taken for a trained dictionary, which begins with a number.
+    private readonly byte[] _dictionary = new byte[1 + MaxTail];
     private int _tailLength;
     private int _losses;
+
+    private Span<byte> Tail => _dictionary.AsSpan(1);
 
     /// <summary>The page as it is sent.</summary>
     public LogPage Compress(LogPage page)
@@ -64,7 +67,7 @@ internal sealed class PageCompression
             compressor = new(Level);
         }
 
-        compressor.LoadDictionary(_tail.AsSpan(0, _tailLength));
+        compressor.LoadDictionary(_dictionary.AsSpan(0, 1 + _tailLength));
         var buffer = System.Buffers.ArrayPool<byte>.Shared.Rent(Compressor.GetCompressBound(raw.Length));
         try
         {
@@ -107,7 +110,7 @@ internal sealed class PageCompression
 
         try
         {
-            decompressor.LoadDictionary(_tail.AsSpan(0, _tailLength));
+            decompressor.LoadDictionary(_dictionary.AsSpan(0, 1 + _tailLength));
             if (!decompressor.TryUnwrap(packed, raw, out var length) || length != raw.Length)
             {
                 throw new MalformedDataException("A page does not have the length that it says.");
@@ -127,14 +130,14 @@ internal sealed class PageCompression
     {
         if (raw.Length >= MaxTail)
         {
-            raw[^MaxTail..].CopyTo(_tail);
+            raw[^MaxTail..].CopyTo(Tail);
             _tailLength = MaxTail;
             return;
         }
 
         var kept = Math.Min(_tailLength, MaxTail - raw.Length);
-        _tail.AsSpan(_tailLength - kept, kept).CopyTo(_tail);
-        raw.CopyTo(_tail.AsSpan(kept));
+        Tail.Slice(_tailLength - kept, kept).CopyTo(Tail);
+        raw.CopyTo(Tail[kept..]);
         _tailLength = kept + raw.Length;
     }
 }

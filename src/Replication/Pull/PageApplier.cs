@@ -21,6 +21,11 @@ public sealed class PageApplier(NodeStore store, bool joins = false)
         {
             if (_batch.Revision == Revision.None)
             {
+                if (page.Cluster.IsNone)
+                {
+                    throw new MalformedDataException("The page belongs to no cluster.");
+                }
+
                 _batch.Adopt(page.Cluster, page.Source.History);
             }
 

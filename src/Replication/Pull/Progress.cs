@@ -36,6 +36,7 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
     private long _nextPage;
     private int _failures;
     private int _failuresHere;
+    private int _refusals;
     private bool _linked;
     private int _others;
     private bool _quarantines;
@@ -95,7 +96,7 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
         {
             case ProgressEvent.LinkUp up:
                 (_linked, _others) = (true, up.Others);
-                _failuresHere = up.Node == _node ? _failuresHere : 0;
+                (_failuresHere, _refusals) = up.Node == _node ? (_failuresHere, _refusals) : (0, 0);
                 (_node, _roundTrip) = (up.Node, up.RoundTrip);
                 Probe(effects);
                 break;
@@ -119,7 +120,7 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
             case ProgressEvent.Applied applied:
                 _position = applied.Position;
                 _own = (_cluster, applied.Position, applied.Chain);
-                Succeed();
+                Succeed(hasApplied: true);
                 if (_addAt == applied.Position.Revision)
                 {
                     InstallAdded(effects);
@@ -164,6 +165,9 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
     {
         switch (answer.Status)
         {
+            case OpenPullStatus.Open when answer.Cluster.IsNone:
+                LeaveOrWait(PullProblem.WrongSource, "the source belongs to no cluster", effects);
+                break;
             case OpenPullStatus.Open:
                 if (!TakePath(answer.Path, effects))
                 {
@@ -233,9 +237,11 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
         }
     }
 
-    private void Succeed()
+    private void Succeed(bool hasApplied)
     {
-        _failures = _failuresHere = 0;
+        // A page without records proves nothing of those that were refused.
+        _refusals = hasApplied ? 0 : _refusals;
+        _failures = _failuresHere = _refusals;
         (Problem, Trouble) = (PullProblem.None, null);
     }
 
@@ -281,6 +287,13 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
                 return;
             }
 
+            if (page.To == page.From && page.Records.Length > 0)
+            {
+                RefusedPages++;
+                BackOff(PullProblem.PageRefused, $"a page has records and no revision for them ({page.From} was to come)", effects);
+                return;
+            }
+
             if (page.From != _position.Revision.Next || page.To < page.From)
             {
                 // Lost, repeated or reordered on the way: never applied, asked for again from where this replica stands.
@@ -297,7 +310,7 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
                 return;
             }
 
-            Succeed();
+            Succeed(hasApplied: false);
             effects.Add(new ProgressEffect.Level(page, at));
         }
     }
@@ -350,6 +363,7 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
 
     private void BackOff(PullProblem problem, string why, List<ProgressEffect> effects)
     {
+        _refusals += problem == PullProblem.PageRefused ? 1 : 0;
         if (++_failuresHere >= options.FailuresBeforeLeaving && _others > 0 && _linked)
         {
             _failures++;

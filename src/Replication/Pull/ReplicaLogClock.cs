@@ -50,7 +50,7 @@ public sealed class ReplicaLogClock(NodeStore store, TimeProvider time) : ILogCl
     /// </summary>
     public void Applied(LogPage page, long at)
     {
-        if (page.To <= page.Source.Revision || page.SourceAge == TimeSpan.MaxValue)
+        if (page.To <= page.Source.Revision || SourceAge.Known(page.SourceAge) is null)
         {
             return;
         }

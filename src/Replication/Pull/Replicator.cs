@@ -192,13 +192,18 @@ public sealed partial class Replicator : IAsyncDisposable
     }
 
     /// <summary>A replica of a cluster without records is part of it all the same, for its readers and children.</summary>
-    private ProgressEvent.ApplyFailed? Level(LogPage page, long at)
+    private ProgressEvent? Level(LogPage page, long at)
     {
         if (_store.Progress.Position.Revision == Revision.None && _store.Progress.Cluster != page.Cluster)
         {
             try
             {
                 _applier.Apply(page);
+            }
+            catch (MalformedDataException e)
+            {
+                LogRefused(page.From.Value, e.Message);
+                return new ProgressEvent.Refused(e.Message);
             }
             catch (StorageException e)
             {
@@ -338,7 +343,7 @@ public sealed partial class Replicator : IAsyncDisposable
                     break;
                 case ProgressEvent.PageArrived { Page.Status: PageStatus.Ok } arrived:
                     _clock.Hear(arrived.Page.LogTime, arrived.Page.Source.Revision, arrived.At);
-                    _upstream.Heard(connection, arrived.Page.SourceAge == TimeSpan.MaxValue ? null : arrived.Page.SourceAge, arrived.Page.Source.Revision);
+                    _upstream.Heard(connection, arrived.Page.SourceAge, arrived.Page.Source.Revision);
                     break;
             }
 

@@ -15,6 +15,9 @@ public sealed partial class SnapshotCopy(ReplicaIdentity self, NodeStore store, 
     /// <summary>Room that must be left: for what else a node writes meanwhile.</summary>
     private const long SpareBytes = 64L << 20;
 
+    /// <summary>How often a source may forget the snapshot before it is given up.</summary>
+    private const int MaxLost = 3;
+
     private const long ReportBytes = 256L << 20;
 
     /// <summary>
@@ -50,7 +53,7 @@ public sealed partial class SnapshotCopy(ReplicaIdentity self, NodeStore store, 
                 await BeginAsync(source, snapshot, wanted, held, IsOfUse, cancellation).ConfigureAwait(false);
             }
 
-            var reported = 0L;
+            var (reported, looked, lost) = (0L, 0L, 0);
             while (!snapshot.IsComplete)
             {
                 var answer = await source.NextAsync(
@@ -60,11 +63,20 @@ public sealed partial class SnapshotCopy(ReplicaIdentity self, NodeStore store, 
                     case SnapshotStatus.Ok:
                         snapshot.Add(answer.Block.Span);
                         break;
-                    case SnapshotStatus.SessionLost:
+                    case SnapshotStatus.SessionLost when ++lost <= MaxLost:
                         await BeginAsync(source, snapshot, wanted, held, IsOfUse, cancellation).ConfigureAwait(false);
                         break;
                     default:
                         throw new InvalidOperationException($"The source ended the snapshot: {answer.Status}.");
+                }
+
+                if (snapshot.ReceivedBytes - looked >= SpareBytes)
+                {
+                    looked = snapshot.ReceivedBytes;
+                    if (store.FreeBytes < SpareBytes)
+                    {
+                        throw new StorageException(StorageFault.Io, $"The disk of the data directory has {store.FreeBytes >> 20} MiB left, and the snapshot of '{snapshot.Header!.Source}' is not whole. Make room.");
+                    }
                 }
 
                 if (snapshot.ReceivedBytes - reported >= ReportBytes)
@@ -120,11 +132,11 @@ public sealed partial class SnapshotCopy(ReplicaIdentity self, NodeStore store, 
         }
 
         // The table files, and the database that is made of them: it shares them where the file system can.
-        if (store.FreeBytes < header.EstimatedBytes + SpareBytes)
+        if (store.FreeBytes - SpareBytes < header.EstimatedBytes)
         {
             throw new StorageException(
                 StorageFault.Io,
-                $"The disk of the data directory has {store.FreeBytes >> 20} MiB left; a snapshot of '{header.Source}' needs about {(header.EstimatedBytes + SpareBytes) >> 20} MiB. Make room, or move Quicksilver:DataDirectory.");
+                $"The disk of the data directory has {store.FreeBytes >> 20} MiB left; a snapshot of '{header.Source}' needs about {(header.EstimatedBytes >> 20) + (SpareBytes >> 20)} MiB. Make room, or move Quicksilver:DataDirectory.");
         }
     }
 

@@ -49,6 +49,7 @@ public sealed class LogSource(
 
     private readonly Lock _gate = new();
     private readonly Dictionary<NodeId, PullSession> _sessions = [];
+    private readonly Dictionary<long, PullSession> _byId = [];
 
     private long _rawBytes;
     private long _sentBytes;
@@ -131,7 +132,13 @@ public sealed class LogSource(
                     session = ++_lastSession;
                     var child = new PullChild(request.Child, request.Region, request.Gateway, request.Position.Revision);
                     var selection = subscription.IsAll ? null : new LogSelection(subscription, options.FarRecords);
-                    _sessions[request.Child] = new(session, child, request.Position.Revision.Next, chain, selection, path, request.Accepts, time.GetTimestamp());
+                    if (_sessions.TryGetValue(request.Child, out var before))
+                    {
+                        _byId.Remove(before.Id);
+                    }
+
+                    _byId[session] = _sessions[request.Child] =
+                        new(session, child, request.Position.Revision.Next, chain, selection, path, request.Accepts, time.GetTimestamp());
                 }
             }
         }
@@ -287,15 +294,7 @@ public sealed class LogSource(
     {
         lock (_gate)
         {
-            foreach (var session in _sessions.Values)
-            {
-                if (session.Id == id)
-                {
-                    return session;
-                }
-            }
-
-            return null;
+            return _byId.GetValueOrDefault(id);
         }
     }
 
@@ -304,6 +303,7 @@ public sealed class LogSource(
         foreach (var session in _sessions.Values.Where(session => time.GetElapsedTime(session.LastSeen) > options.SessionIdle).ToList())
         {
             _sessions.Remove(session.Child.Node);
+            _byId.Remove(session.Id);
         }
     }
 

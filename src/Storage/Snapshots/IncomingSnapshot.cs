@@ -124,11 +124,6 @@ public sealed class IncomingSnapshot : IDisposable
         var section = Section;
         var (last, isLast) = SnapshotBlock.Parse(block, section, After.Span, (key, value) =>
         {
-            if (section == SnapshotSection.Rows)
-            {
-                RequireRow(value);
-            }
-
             _current ??= Create(section);
             _current.Put(key, value);
         });
@@ -150,19 +145,6 @@ public sealed class IncomingSnapshot : IDisposable
                 FailPoint.Hit(FailPoint.SnapshotSaved);
                 return true;
             });
-        }
-    }
-
-    private static void RequireRow(ReadOnlySpan<byte> value)
-    {
-        try
-        {
-            _ = DataRow.Parse(value);
-        }
-        catch (StorageException e)
-        {
-            // Another's damage, not this store's.
-            throw new MalformedDataException($"A row of a snapshot is damaged: {e.Message}");
         }
     }
 

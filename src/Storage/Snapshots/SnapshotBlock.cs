@@ -155,11 +155,12 @@ public static class SnapshotBlock
         {
             var key = reader.ReadBytes(MaxKeyBytes, "the length of a key");
             var value = reader.ReadBytes(MaxValueBytes, "the length of a row");
-            if (!key.StartsWith(SnapshotSections.PrefixOf(section)) || previous.SequenceCompareTo(key) >= 0)
+            if (previous.SequenceCompareTo(key) >= 0)
             {
                 throw reader.Malformed("the keys of a block are not in order");
             }
 
+            SnapshotSections.Require(section, key, value);
             onRow?.Invoke(key, value);
             previous = key;
         }
@@ -189,6 +190,46 @@ internal static class SnapshotSections
         SnapshotSection.KeyspaceCuts => StorageKeys.KeyspaceCutPrefix,
         _ => default,
     };
+
+    /// <summary>
+    /// Whoever reads such a row later takes its shape for granted. Throws <see cref="MalformedDataException"/>: it is another's damage, not this
+    /// store's.
+    /// </summary>
+    public static void Require(SnapshotSection section, ReadOnlySpan<byte> key, ReadOnlySpan<byte> value)
+    {
+        var fits = key.StartsWith(PrefixOf(section)) && section switch
+        {
+            SnapshotSection.Rows => key.Length is > StorageKeys.KeyspaceBytes and <= StorageKeys.KeyspaceBytes + Limits.MaxKeyBytes,
+            SnapshotSection.KeyspaceStates or SnapshotSection.KeyspaceCuts => key.Length == StorageKeys.KeyspaceCutBytes,
+            SnapshotSection.Records => key.Length == StorageKeys.RevisionBytes,
+            SnapshotSection.KeyspaceLog => key.Length == StorageKeys.KeyspaceLogBytes && value.Length == StorageKeys.RevisionBytes,
+            _ => key.Length > StorageKeys.ExpiryHeadBytes && value.IsEmpty,
+        };
+        if (!fits)
+        {
+            throw new MalformedDataException($"A row of part {(int)section} of a snapshot has a key of {key.Length} and a value of {value.Length} bytes.");
+        }
+
+        try
+        {
+            switch (section)
+            {
+                case SnapshotSection.Rows:
+                    DataRow.Parse(value);
+                    break;
+                case SnapshotSection.KeyspaceStates:
+                    KeyspaceState.Read(default, value);
+                    break;
+                case SnapshotSection.KeyspaceCuts:
+                    KeyspaceCut.Read(value);
+                    break;
+            }
+        }
+        catch (Exception e) when (e is StorageException or FormatException or ArgumentException)
+        {
+            throw new MalformedDataException($"A row of part {(int)section} of a snapshot is damaged: {e.Message}");
+        }
+    }
 
     /// <summary>The least key of a section at a View: what is before may be on disk still, and is not of it.</summary>
     public static void WriteFirst(View view, SnapshotSection section, Span<byte> destination, out int length)

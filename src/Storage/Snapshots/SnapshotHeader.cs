@@ -58,6 +58,11 @@ public sealed record SnapshotHeader(NodeId Source, StoreProgress Progress, Term 
 
         var header = new SnapshotHeader(source, progress, new(reader.ReadPosition()), reader.ReadPosition(), ReadExcept(ref reader));
         reader.ExpectEnd();
+        if (progress.Oldest < Revision.None.Next || progress.Oldest > progress.Position.Revision.Next)
+        {
+            throw new MalformedDataException($"A snapshot of revision {progress.Position.Revision} has a log that begins at {progress.Oldest}.");
+        }
+
         return progress.Cluster.IsNone ? throw new MalformedDataException("A snapshot is of no cluster.") : header;
     }
 

@@ -220,6 +220,11 @@ public sealed partial class NodeStore
     /// </summary>
     private static void CheckHeld(View view)
     {
+        if (view.FindKeyspace(KeyspaceId.Catalog) is null && view.Position.Revision != Revision.None)
+        {
+            throw new StorageException(StorageFault.Corrupt, "The snapshot lacks the state of the catalog.");
+        }
+
         if (Missing(view, view.Progress.Subscription) is { Count: > 0 } missing)
         {
             throw new StorageException(StorageFault.Corrupt, $"The snapshot has keyspace {missing[0]} and not its state.");
