@@ -47,10 +47,32 @@ internal sealed class Simulator(int seed, Trace trace)
                 throw new InvalidOperationException($"{maxEvents} events and no end; the next is '{next.What}' at {due.At}.");
             }
 
-            Now = due.At;
-            trace.Add(Now, next.What);
-            Stepped();
-            next.Run();
+            Do(next.What, next.Run, due.At);
         }
+    }
+
+    /// <summary>Runs the events up to a time, and stands there; later ones stay. Throws where there are more than that many.</summary>
+    public void RunUntil(TimeSpan end, int maxEvents)
+    {
+        for (var left = maxEvents; _events.TryPeek(out var next, out var due) && due.At <= end; left--)
+        {
+            if (left == 0)
+            {
+                throw new InvalidOperationException($"{maxEvents} events before {end}; the next is '{next.What}' at {due.At}.");
+            }
+
+            _events.Dequeue();
+            Do(next.What, next.Run, due.At);
+        }
+
+        Now = end;
+    }
+
+    private void Do(string what, Action run, TimeSpan at)
+    {
+        Now = at;
+        trace.Add(Now, what);
+        Stepped();
+        run();
     }
 }

@@ -1,0 +1,37 @@
+using Quicksilver.Model;
+
+namespace Quicksilver.Simulation.Replication.Checkers;
+
+/// <summary>What a replica shows is what the hub had at some revision, at every step, and never less than it showed before.</summary>
+internal sealed class PrefixChecker(TrueLog truth, Verdict verdict)
+{
+    private readonly Dictionary<NodeId, Revision> _shown = [];
+
+    /// <param name="from">The records from here on were not looked at before.</param>
+    public void Shown(NodeId node, SimulatedStore store, Revision from)
+    {
+        if (_shown.TryGetValue(node, out var before) && store.Last < before)
+        {
+            verdict.Fail("prefix", $"{node} shows revision {store.Last} after {before}");
+        }
+
+        _shown[node] = store.Last;
+        if (store.Last > truth.Last)
+        {
+            verdict.Fail("prefix", $"{node} shows revision {store.Last}, the hub is at {truth.Last}");
+            return;
+        }
+
+        for (var revision = from < store.Oldest ? store.Oldest : from; revision <= store.Last; revision = revision.Next)
+        {
+            // One that was damaged on its disk is another matter: it must not be sent.
+            if (revision != store.Damaged && (store.FindRecord(revision) is not { } record || !record.Span.SequenceEqual(truth[revision].Span)))
+            {
+                verdict.Fail("prefix", $"{node} has another record at revision {revision} than the hub");
+                return;
+            }
+        }
+    }
+
+    public void MayGoBack(NodeId node) => _shown.Remove(node);
+}
