@@ -374,6 +374,9 @@ public sealed class FuzzCorpus : IDisposable
             case CommandKind.RaiseFeatureLevel:
                 Assert.InRange(command.ReadFeatureLevel(), 0, int.MaxValue);
                 break;
+            case CommandKind.Expire:
+                Assert.All(command.ReadExpiries(out var keyspace), expiry => Assert.Equal(keyspace, expiry.Keyspace));
+                break;
             default:
                 Assert.Fail($"A command of kind {command.Kind} was let in.");
                 break;

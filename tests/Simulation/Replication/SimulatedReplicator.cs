@@ -124,6 +124,7 @@ internal sealed class SimulatedReplicator
                 Level(level.Page, level.At);
                 break;
             case ProgressEffect.Wait wait:
+                _world.Simulator.Note($"{_node.Id} waits: {_progress.Trouble}");
                 _node.After(wait.Duration, $"{_node.Id} has waited", () => Happen(new ProgressEvent.WaitOver(wait.Attempt)));
                 break;
             case ProgressEffect.Bootstrap bootstrap:

@@ -97,7 +97,7 @@ internal sealed class SimulatedSource(World world, SimulatedNode node)
             {
                 number = ++_lastSession;
                 var child = new PullChild(request.Child, request.Region, request.Gateway, request.Position.Revision);
-                _sessions[request.Child] = new(new(number, child, request.Position.Revision.Next, chain, path, PageEncoding.None, Timestamp));
+                _sessions[request.Child] = new(new(number, child, request.Position.Revision.Next, chain, selection: null, path, PageEncoding.None, Timestamp));
             }
         }
 
@@ -298,7 +298,7 @@ internal sealed class SimulatedSource(World world, SimulatedNode node)
         try
         {
             var records = new ByteWriter(1024);
-            var chain = session.Chain;
+            var chain = session.Chain!.Value;
             var to = node.Store.ReadPage(from, ref chain, maxBytes, records);
             session.Move(to, chain);
             var bytes = records.ToArray();

@@ -9,7 +9,7 @@ namespace Quicksilver.Simulation.Replication.Checkers;
 internal sealed class EgressChecker(Simulator simulator, Verdict verdict)
 {
     /// <summary>How long after the end of a link requests of that time may still be answered: they were on their way, or waited.</summary>
-    private static readonly TimeSpan Grace = TimeSpan.FromSeconds(7);
+    public static readonly TimeSpan Grace = TimeSpan.FromSeconds(7);
 
     private readonly Dictionary<NodeId, NodeId> _links = [];
     private readonly Dictionary<(NodeId Child, NodeId Source), TimeSpan> _ended = [];
@@ -37,10 +37,12 @@ internal sealed class EgressChecker(Simulator simulator, Verdict verdict)
             return;
         }
 
-        _sent[(source, child)] = _sent.GetValueOrDefault((source, child)) + records;
         verdict.Count("records sent", (int)records);
-        var isChosen = _links.TryGetValue(child, out var chosen) && chosen == source;
-        if (!isChosen && (!_ended.TryGetValue((child, source), out var end) || simulator.Now - end > Grace))
+        if (_links.TryGetValue(child, out var chosen) && chosen == source)
+        {
+            _sent[(source, child)] = _sent.GetValueOrDefault((source, child)) + records;
+        }
+        else if (!_ended.TryGetValue((child, source), out var end) || simulator.Now - end > Grace)
         {
             verdict.Fail("egress", $"{source} sends records to {child}, which pulls from {(_links.ContainsKey(child) ? chosen.Value : "nobody")}");
         }
