@@ -58,7 +58,7 @@ internal sealed partial class NodeEngines : IAsyncDisposable
                 new(RandomNumberGenerator.GetInt32(int.MaxValue)), time, loggers.CreateLogger<Replicator>(), settings.Keyspaces);
         }
 
-        Monitor = new(_node, _source, _hub, _replicator, _link, replicaClock, directory.Path, settings.MaxLag, time);
+        Monitor = new(_node, _source, _hub, _replicator, _link, replicaClock, directory.Path, settings.MaxLag, settings.ServeWhenDiverged, time);
         _instruments = new(_node, Monitor, _hub, _replicator, _link, _source);
     }
 
@@ -166,7 +166,7 @@ internal sealed partial class NodeEngines : IAsyncDisposable
         services.AddSingleton(_pins);
         services.AddSingleton<INodeMonitor>(Monitor);
         services.AddSingleton(new HubAccess(_hub?.Sequencer, _hub) { IsShared = _isShared });
-        services.AddSingleton(new ReadGateOptions());
+        services.AddSingleton(new ReadGateOptions { Withheld = () => Monitor.Withheld });
         services.AddSingleton<MemberChanges>();
         services.AddSingleton<ReadGate>();
         services.AddSingleton<CommitGate>();

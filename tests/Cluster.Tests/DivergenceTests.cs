@@ -5,7 +5,8 @@ using Quicksilver.Testing;
 namespace Quicksilver.Cluster.Tests;
 
 /// <summary>
-/// Goal: a hub that was put back from old copies is found out by every region, and none gives up what it has. Method: all directories
+/// Goal: a hub that was put back from old copies is found out by every region, and none gives up what it has; only where it is told to, a region
+/// goes on being read. Method: all directories
 /// of the hub copied, then more acknowledged writes, then the copies put in their place.
 /// </summary>
 public sealed class DivergenceTests
@@ -15,7 +16,8 @@ public sealed class DivergenceTests
     [Fact]
     public async Task A_hub_from_old_copies_is_reported_by_every_region_and_no_region_loses_data()
     {
-        await using var cluster = await ProcessCluster.StartAsync(Stop);
+        await using var cluster = await ProcessCluster.StartAsync(
+            Stop, under: node => node == "eu-0" ? ["env", "Quicksilver__Replication__ServeWhenDiverged=true"] : []);
         await using (var hub = cluster.Connect(TimeSpan.FromSeconds(60)))
         {
             await hub.Catalog.CreateAsync("flags", cancellation: Stop);
@@ -46,17 +48,24 @@ public sealed class DivergenceTests
         await StatesAsync(cluster, "stopped (Diverged)");
         foreach (var node in new[] { "eu-0", "us-0" })
         {
-            // What was acknowledged is there, and what came after the copies were put back is not.
-            await using var region = cluster.Connect(TimeSpan.FromSeconds(30), node);
-            var keys = await region.Keyspace("flags").ScanAsync(cancellation: Stop).Select(row => row.Key.ToString()).ToListAsync(Stop);
-            Assert.Equal((10, 20, 0), (Count("kept"), Count("later"), Count("other")));
-            int Count(string prefix) => keys.Count(key => key.StartsWith(prefix, StringComparison.Ordinal));
-
             var lines = cluster.Nodes.LogEnd(node, 10_000).Split('\n');
             Assert.Single(lines, line => line.Contains("Replication stopped (Diverged)", StringComparison.Ordinal));
 
             // Not for each try; anew where the link was lost in between.
             Assert.InRange(lines.Count(line => line.Contains("behind this replica", StringComparison.Ordinal)), 1, 5);
+            if (node == "us-0")
+            {
+                await using var us = cluster.Connect(TimeSpan.FromSeconds(2), node);
+                var e = await Assert.ThrowsAsync<QuicksilverException>(async () => await us.Keyspace("flags").GetAsync("kept-1", ReadOptions.Eventual, Stop));
+                Assert.Contains("ServeWhenDiverged", e.ToString(), StringComparison.Ordinal);
+                continue;
+            }
+
+            // What was acknowledged is there, and what came after the copies were put back is not.
+            await using var region = cluster.Connect(TimeSpan.FromSeconds(30), node);
+            var keys = await region.Keyspace("flags").ScanAsync(cancellation: Stop).Select(row => row.Key.ToString()).ToListAsync(Stop);
+            Assert.Equal((10, 20, 0), (Count("kept"), Count("later"), Count("other")));
+            int Count(string prefix) => keys.Count(key => key.StartsWith(prefix, StringComparison.Ordinal));
         }
     }
 

@@ -94,7 +94,7 @@ public sealed class SettingsReaderTests
         var node = Node(
             Replica, ("Address", "::1"), ("Ports:Gateway", "1"), ("Ports:Silo", "65535"), ("Ports:Http", "81"), ("Membership:Directory", "/shared"),
             ("Limits:BlockCacheBytes", "8388608"), ("Limits:MaxQueuedCommands", "1"), ("Limits:MaxWaiters", "2"), ("AllowInsecure", "false"),
-            ("Replication:Relays", "2"), ("Replication:StaleSourceAfter", "00:01:00"), ("Replication:MaxLag", "00:00:05"), ("Replication:ReturnAfter", "00:00:07"),
+            ("Replication:Relays", "2"), ("Replication:StaleSourceAfter", "00:01:00"), ("Replication:MaxLag", "00:00:05"), ("Replication:ReturnAfter", "00:00:07"), ("Replication:ServeWhenDiverged", "true"),
             ("Keyspaces", "route-*, flags"), ("Retention:MaxAge", "1.02:03:04"), ("Retention:MaxBytes", "1048576"), ("Retention:MaxHoldBytes", "0"), ("Retention:Period", "00:00:30"));
         Assert.Equal(
             (2, TimeSpan.FromMinutes(1), TimeSpan.FromSeconds(7), TimeSpan.FromSeconds(5)), (node.Relays, node.Sources.StaleAfter, node.Sources.ReturnAfter, node.MaxLag));
@@ -105,6 +105,7 @@ public sealed class SettingsReaderTests
         Assert.Same(Subscription.All, Node(Replica).Keyspaces);
         Assert.Same(Subscription.All, Node(Replica, ("Keyspaces", "*")).Keyspaces);
         Assert.Same(Subscription.All, Node(Hub).Keyspaces);
+        Assert.Equal((true, false), (node.ServeWhenDiverged, Node(Replica).ServeWhenDiverged));
         Assert.Equal((IPAddress.IPv6Loopback, new NodePorts(1, 65535, 81)), (node.Address, node.Ports));
         Assert.Equal((8L << 20, 1, 2, "/shared", "[::1]:1"), (node.BlockCacheBytes, node.MaxQueuedCommands, node.MaxWaiters, node.MembershipDirectory, node.GatewayText));
     }

@@ -10,6 +10,9 @@ public sealed record ReadGateOptions
     /// <summary>How long a read waits here for the revision it needs before the hub is asked. Default 2 s.</summary>
     public TimeSpan MaxWait { get; init; } = TimeSpan.FromSeconds(2);
 
+    /// <summary>Says why nothing is to be read from this node, or null.</summary>
+    public Func<string?> Withheld { get; init; } = static () => null;
+
     /// <summary>How long the hub may take to answer a forwarded read. Default 2 s.</summary>
     public TimeSpan ForwardTimeout { get; init; } = TimeSpan.FromSeconds(2);
 }
@@ -35,6 +38,11 @@ public sealed class ReadGate(NodeContext node, IHubReads hub, ReadGateOptions op
         CancellationToken cancellation)
         where TAnswer : class
     {
+        if (options.Withheld() is { } withheld)
+        {
+            return refuse(ReadStatus.Unavailable, node.Answer(node.Store.Progress), withheld);
+        }
+
         if (Foreign(requirement) is { } problem)
         {
             return refuse(ReadStatus.ForeignPosition, node.Answer(node.Store.Progress), problem);

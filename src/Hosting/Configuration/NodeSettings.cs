@@ -50,6 +50,9 @@ public sealed record NodeSettings
     /// <summary>Replica: with more lag than this the node is not ready, while it knows of records that it does not have. Default 30 s.</summary>
     public TimeSpan MaxLag { get; init; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>Replica: go on serving reads where the node stopped because it and its sources have different histories. Default no.</summary>
+    public bool ServeWhenDiverged { get; init; }
+
     /// <summary>Replica: the keyspaces to hold. Default all.</summary>
     public Subscription Keyspaces { get; init; } = Subscription.All;
 

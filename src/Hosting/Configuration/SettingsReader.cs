@@ -24,7 +24,7 @@ public static class SettingsReader
     {
         "Role", "NodeId", "Region", "DataDirectory", "Address", "AllowInsecure", "Ports:Gateway", "Ports:Silo", "Ports:Http",
         "Hub:Members", "Hub:RaftLog", "Upstreams", "Membership:Directory", "Limits:BlockCacheBytes", "Limits:MaxQueuedCommands", "Limits:MaxWaiters",
-        "Keyspaces", "Replication:Relays", "Replication:StaleSourceAfter", "Replication:ReturnAfter", "Replication:MaxLag",
+        "Keyspaces", "Replication:Relays", "Replication:StaleSourceAfter", "Replication:ReturnAfter", "Replication:MaxLag", "Replication:ServeWhenDiverged",
         "Retention:MaxAge", "Retention:MaxBytes", "Retention:MaxHoldBytes", "Retention:Period",
     };
 
@@ -153,6 +153,7 @@ public static class SettingsReader
                 ReturnAfter = Duration(section, "Replication:ReturnAfter", TimeSpan.FromSeconds(30), TimeSpan.FromSeconds(1), TimeSpan.FromDays(1)),
             },
             MaxLag = Duration(section, "Replication:MaxLag", TimeSpan.FromSeconds(30), TimeSpan.FromSeconds(1), TimeSpan.FromDays(365)),
+            ServeWhenDiverged = Flag(section, "Replication:ServeWhenDiverged"),
             Retention = new()
             {
                 MaxAge = Duration(section, "Retention:MaxAge", TimeSpan.FromDays(7), TimeSpan.FromSeconds(1), TimeSpan.FromDays(3650)),

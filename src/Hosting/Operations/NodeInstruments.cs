@@ -32,8 +32,8 @@ internal sealed class NodeInstruments : IDisposable
         _meter.CreateObservableGauge(
             "quicksilver.storage.tables", () => node.Store.TableBytes.Select(tables => new Measurement<long>(tables.Bytes, new KeyValuePair<string, object?>("family", tables.Family))),
             unit: "By", description: "Tables on disk.");
-        _meter.CreateObservableGauge("quicksilver.lag.revisions", () => Measure(monitor.LagRevisions), description: "Revisions the source has that this node does not.");
-        _meter.CreateObservableGauge("quicksilver.lag", () => Measure(monitor.Lag?.TotalSeconds), unit: "s", description: "How long ago this node was known to be level with the hub.");
+        _meter.CreateObservableGauge("quicksilver.lag.revisions", () => Measure(monitor.LagRevisions, Source(replicator)), description: "Revisions the source has that this node does not, by source.");
+        _meter.CreateObservableGauge("quicksilver.lag", () => Measure(monitor.Lag?.TotalSeconds, Source(replicator)), unit: "s", description: "How long ago this node was known to be level with the hub, by source.");
         if (hub is not null)
         {
             _meter.CreateObservableGauge("quicksilver.sequencer.queue", () => hub.Sequencer.QueuedCommands, description: "Commands that wait for their Raft entry.");
@@ -63,14 +63,18 @@ internal sealed class NodeInstruments : IDisposable
     }
 
     /// <summary>A gauge whose value may be unknown shows nothing then, instead of a number that means something else.</summary>
-    private static IEnumerable<Measurement<T>> Measure<T>(T? value)
+    private static IEnumerable<Measurement<T>> Measure<T>(T? value, params KeyValuePair<string, object?>[] tags)
         where T : struct
     {
         if (value is { } known)
         {
-            yield return new(known);
+            yield return new(known, tags);
         }
     }
+
+    /// <summary>Whom a replica pulls from; a hub node nobody.</summary>
+    private static KeyValuePair<string, object?>[] Source(Replicator? replicator) =>
+        replicator is null ? [] : [new("source", replicator.Path is [var source, ..] ? source.Value : "none")];
 
     /// <summary>True for instruments of the node of this exporter.</summary>
     public static bool BelongsTo(Instrument instrument, string node) =>

@@ -9,7 +9,7 @@ namespace Quicksilver.Hosting;
 /// <summary>Puts together what the parts of a node say of themselves.</summary>
 internal sealed class NodeMonitor(
     NodeContext node, LogSource source, HubEngine? hub, Replicator? replicator, UpstreamLink? link, ReplicaLogClock? replicaClock, string dataDirectory,
-    TimeSpan maxLag, TimeProvider time) : INodeMonitor
+    TimeSpan maxLag, bool servesWhenDiverged, TimeProvider time) : INodeMonitor
 {
     private static readonly string s_version = typeof(NodeMonitor).Assembly.GetName().Version?.ToString(3) ?? "unknown";
 
@@ -84,6 +84,11 @@ internal sealed class NodeMonitor(
         }
     }
 
+    /// <summary>Why nothing is read from this node, or null: what it has contradicts all its sources, and one of them is right.</summary>
+    public string? Withheld => !servesWhenDiverged && replicator?.Status is { State: ProgressState.Stopped, StopReason: StopReason.Diverged }
+        ? "this node's state contradicts that of its sources. Find out which is right; Quicksilver:Replication:ServeWhenDiverged lets it be read all the same"
+        : null;
+
     /// <summary>Why the node should get no traffic, or null. Never depends on whether the hub can be reached.</summary>
     public string? NotReady
     {
@@ -92,6 +97,11 @@ internal sealed class NodeMonitor(
             if (node.Store.Failure is { } failure)
             {
                 return failure.Message;
+            }
+
+            if (Withheld is { } withheld)
+            {
+                return withheld;
             }
 
             // Records that are known and not here: the age says for how long. A node that is cut off knows of none.
