@@ -22,7 +22,7 @@ while [ $# -gt 0 ]; do
 done
 
 # What the tests run against, as Debian packages.
-packages=(publicsuffix strace nftables iproute2 libfaketime)
+packages=(publicsuffix strace nftables iproute2 libfaketime redis-server postgresql)
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")

@@ -31,14 +31,18 @@ internal sealed partial class NodeEngines : IAsyncDisposable
     private readonly Replicator? _replicator;
     private readonly NodeInstruments _instruments;
 
+    private readonly HubPeers? _peers;
+
     /// <param name="hub">The hub's engine, running; null on a replica.</param>
+    /// <param name="peers">What the engine asks the rest of the hub by; null where there is none.</param>
     private NodeEngines(
-        NodeSettings settings, DataDirectory directory, NodeStore store, HubEngine? hub, TimeProvider time, ILoggerFactory loggers)
+        NodeSettings settings, DataDirectory directory, NodeStore store, HubEngine? hub, HubPeers? peers, TimeProvider time, ILoggerFactory loggers)
     {
+        _peers = peers;
         _directory = directory;
         _store = store;
         _hub = hub;
-        _isShared = settings.MembershipDirectory is not null;
+        _isShared = settings.Membership is not null;
         var replicaClock = hub is null ? new ReplicaLogClock(store, time) : null;
         ILogClock clock = replicaClock is not null ? replicaClock : _hub!.Clock;
         _node = new(settings.NodeId, settings.Role, settings.Region, settings.GatewayText, settings.Upstreams, store, clock);
@@ -91,7 +95,7 @@ internal sealed partial class NodeEngines : IAsyncDisposable
         HubEngine? hub = null;
         try
         {
-            if (settings is { Role: NodeRole.Hub, MembershipDirectory: { } membership })
+            if (settings is { Role: NodeRole.Hub, Membership: { } membership })
             {
                 peers = new(settings, directory, membership, time, loggers);
             }
@@ -99,11 +103,12 @@ internal sealed partial class NodeEngines : IAsyncDisposable
             (store, hub) = settings.Role == NodeRole.Hub
                 ? await OpenHubAsync(settings, directory, peers, time, loggers, cancellation)
                 : (OpenStore(settings, directory), null);
-            return new(settings, directory, store, hub, time, loggers);
+            return new(settings, directory, store, hub, peers, time, loggers);
         }
         catch
         {
             await (hub?.DisposeAsync() ?? ValueTask.CompletedTask);
+            await (peers?.DisposeAsync() ?? ValueTask.CompletedTask);
             store?.Dispose();
             directory.Dispose();
             throw;
@@ -245,6 +250,11 @@ internal sealed partial class NodeEngines : IAsyncDisposable
             if (_hub is not null)
             {
                 await _hub.DisposeAsync();
+            }
+
+            if (_peers is not null)
+            {
+                await _peers.DisposeAsync();
             }
         }
         finally

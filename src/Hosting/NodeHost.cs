@@ -71,12 +71,17 @@ public sealed partial class NodeHost : IAsyncDisposable
         NodeEngines? engines = null;
         try
         {
+            if (settings.Membership is { } membership)
+            {
+                await MembershipStores.PrepareAsync(membership, cancellation);
+            }
+
             engines = await NodeEngines.OpenAsync(settings, time, loggers, cancellation);
             var app = Build(settings, engines, time, logging);
             try
             {
                 await app.StartAsync(cancellation);
-                await engines.StartWorkAsync(settings.MembershipDirectory is null ? null : app.Services.GetRequiredService<IMembershipTable>());
+                await engines.StartWorkAsync(settings.Membership is null ? null : app.Services.GetRequiredService<IMembershipTable>());
                 return new(settings, engines, app, loggers);
             }
             catch
@@ -144,10 +149,9 @@ public sealed partial class NodeHost : IAsyncDisposable
         });
         silo.Configure<SiloOptions>(o => o.SiloName = settings.NodeId.Value);
         silo.ConfigureEndpoints(settings.Address, settings.Ports.Silo, settings.Ports.Gateway, listenOnAnyHostAddress: false);
-        if (settings.MembershipDirectory is { } directory)
+        if (settings.Membership is { } store)
         {
-            silo.Services.Configure<FileMembershipOptions>(o => o.Directory = directory);
-            silo.Services.AddSingleton<IMembershipTable, FileMembershipTable>();
+            MembershipStores.Configure(silo, store);
         }
         else
         {

@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using Quicksilver.Client;
 using Quicksilver.Testing;
 
@@ -5,7 +6,7 @@ namespace Quicksilver.Cluster.Tests;
 
 /// <summary>
 /// Goal: trouble with the store of a region's membership stops neither reads nor pulls. Method: the store moved away, then emptied,
-/// under readers of the region and a writer at the hub.
+/// under readers of the region and a writer at the hub; the same with Redis and PostgreSQL, real servers that are stopped and started.
 /// </summary>
 public sealed class MembershipStoreTests
 {
@@ -49,6 +50,71 @@ public sealed class MembershipStoreTests
         await cluster.ReadyAsync(Stop);
         await PropagateAsync(hub, [eu, us], "last");
         await cluster.EqualAsync(Stop);
+    }
+
+    [Theory]
+    [InlineData("Redis")]
+    [InlineData("PostgreSql")]
+    public async Task Clusters_with_their_membership_in_a_real_server_work_and_go_on_while_it_is_away(string kind)
+    {
+        Assert.SkipWhen(MembershipServer.Missing(kind) is not null, $"No server was started: this needs {MembershipServer.Missing(kind)}.");
+        await using var server = await MembershipServer.StartAsync(kind, Stop);
+        await using var cluster = await ProcessCluster.StartAsync(
+            Stop, hubs: 3, regions: ["eu"], replicasPerRegion: 2, prepare: nodes =>
+            {
+                foreach (var file in Directory.GetFiles(Path.Combine(nodes.Data, "config")))
+                {
+                    var settings = JsonNode.Parse(File.ReadAllText(file))!;
+                    settings["Quicksilver"]!["Membership"] = new JsonObject { [server.Setting.Setting] = server.Setting.Value };
+                    File.WriteAllText(file, settings.ToJsonString());
+                }
+
+                return Task.CompletedTask;
+            });
+        await using var hub = cluster.Connect(TimeSpan.FromSeconds(20));
+        await using var eu = cluster.Connect(TimeSpan.FromSeconds(20), "eu-0");
+        await using var second = cluster.Connect(TimeSpan.FromSeconds(20), "eu-1");
+        await hub.Catalog.CreateAsync("flags", cancellation: Stop);
+        await PropagateAsync(hub, [eu, second], "first");
+
+        // The two of a region know each other by the table: one pulls from outside, the other from it.
+        await Eventually.TrueAsync(
+            async () =>
+            {
+                var inspector = new ClusterInspector([cluster.Nodes["eu-0"].Gateway], TimeProvider.System, Microsoft.Extensions.Logging.Abstractions.NullLoggerFactory.Instance);
+                return (await inspector.StatusAsync(Stop)).Nodes.Any(node => node.Node.Value == "eu-1" && node.Path is [{ Value: "eu-0" }, ..]);
+            },
+            "eu-1 pulling from eu-0", Stop, TimeSpan.FromSeconds(60));
+
+        // A killed node is declared dead by the table, and comes back.
+        await cluster.Nodes.KillAsync("eu-1", Stop);
+        var leader = await cluster.LeaderAsync(Stop);
+        await cluster.Nodes.KillAsync(leader, Stop);
+        await PropagateAsync(hub, [eu], "one of each away");
+        cluster.Start("eu-1");
+        cluster.Start(leader);
+        await cluster.ReadyAsync(Stop);
+        await PropagateAsync(hub, [eu, second], "both back");
+
+        await server.KillAsync(Stop);
+        var start = TimeProvider.System.GetTimestamp();
+        var count = 0;
+        while (TimeProvider.System.GetElapsedTime(start) < Period)
+        {
+            await PropagateAsync(hub, [eu, second], $"{count++}");
+        }
+
+        Assert.True(count > 10);
+        await server.StartAsync(Stop);
+        await cluster.Nodes.KillAsync("eu-0", Stop);
+        cluster.Start("eu-0");
+        await cluster.ReadyAsync(Stop);
+        await PropagateAsync(hub, [eu, second], "last");
+        await cluster.EqualAsync(Stop);
+
+        // Nobody reads the password in a log.
+        var password = server.Setting.Value.Split("assword=")[1].Split(';')[0];
+        Assert.DoesNotContain(cluster.Nodes.Layout.Nodes, node => cluster.Nodes.LogEnd(node.Node, 1_000_000).Contains(password, StringComparison.Ordinal));
     }
 
     private static async Task PropagateAsync(QuicksilverClient hub, QuicksilverClient[] regions, string value)

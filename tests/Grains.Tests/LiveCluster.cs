@@ -33,7 +33,7 @@ public sealed class LiveCluster : IAsyncDisposable
         {
             _settings.Add(name, Settings(name, "hub", NodeRole.Hub) with
             {
-                HubMembers = members, MembershipDirectory = hubs == 1 ? null : _directory.Sub("membership"),
+                HubMembers = members, Membership = hubs == 1 ? null : MembershipStore.Directory(_directory.Sub("membership")),
             });
         }
 

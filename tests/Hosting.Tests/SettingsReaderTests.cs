@@ -63,7 +63,7 @@ public sealed class SettingsReaderTests
             (node.Role, node.NodeId, node.Region, node.DataDirectory, node.Address, node.Ports));
         Assert.Equal(new IPEndPoint(IPAddress.Loopback, 32000), Assert.Single(node.HubMembers).Endpoint);
         Assert.Empty(node.Upstreams);
-        Assert.Null(node.MembershipDirectory);
+        Assert.Null(node.Membership);
         Assert.Equal((64L << 20, 65_536, 10_000), (node.BlockCacheBytes, node.MaxQueuedCommands, node.MaxWaiters));
         Assert.False(Read("Production", Hub).IsDevelopment);
     }
@@ -76,7 +76,7 @@ public sealed class SettingsReaderTests
             ("Hub:Members", "hub-0=127.0.0.1:32000, hub-1=127.0.0.1:32001 ,hub-2=127.0.0.1:32002,"));
         Assert.Equal(listed.HubMembers, text.HubMembers);
         Assert.Equal(["hub-0", "hub-1", "hub-2"], listed.HubMembers.Select(member => member.Node.Value));
-        Assert.Equal("/shared", listed.MembershipDirectory);
+        Assert.Equal(MembershipStore.Directory("/shared"), listed.Membership);
     }
 
     [Fact]
@@ -107,8 +107,33 @@ public sealed class SettingsReaderTests
         Assert.Same(Subscription.All, Node(Hub).Keyspaces);
         Assert.Equal((true, false), (node.ServeWhenDiverged, Node(Replica).ServeWhenDiverged));
         Assert.Equal((IPAddress.IPv6Loopback, new NodePorts(1, 65535, 81)), (node.Address, node.Ports));
-        Assert.Equal((8L << 20, 1, 2, "/shared", "[::1]:1"), (node.BlockCacheBytes, node.MaxQueuedCommands, node.MaxWaiters, node.MembershipDirectory, node.GatewayText));
+        Assert.Equal((8L << 20, 1, 2, "/shared", "[::1]:1"), (node.BlockCacheBytes, node.MaxQueuedCommands, node.MaxWaiters, node.Membership!.Location, node.GatewayText));
     }
+
+    [Theory]
+    [InlineData("Redis", "localhost:6379,password=secret", true)]
+    [InlineData("PostgreSql", "Host=localhost;Username=q;Password=secret;Database=q", true)]
+    [InlineData("Redis", "localhost:6379,passwort=secret", false)]
+    [InlineData("Redis", "", false)]
+    [InlineData("PostgreSql", "Host=localhost;Passwort=secret", false)]
+    [InlineData("PostgreSql", "secret", false)]
+    public void A_membership_store_is_taken_or_refused_and_its_password_is_in_no_message(string kind, string text, bool isGood)
+    {
+        if (isGood)
+        {
+            var store = Node(Replica, ($"Membership:{kind}", text)).Membership!;
+            Assert.Equal((kind, text, kind), (store.Kind.ToString(), store.Location, store.ToString()));
+            return;
+        }
+
+        var e = Assert.Throws<ConfigurationException>(() => Node(Replica, ($"Membership:{kind}", text)));
+        Assert.Contains($"Quicksilver:Membership:{kind}", e.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain("secret", e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_cluster_has_one_membership_store() => AssertRefused(
+        "Membership", Replica, ("Membership:Directory", "/shared"), ("Membership:Redis", "localhost:6379,password=secret"));
 
     [Fact]
     public void Keys_have_no_case_because_environment_variables_have_none()

@@ -38,8 +38,8 @@ public sealed record NodeSettings
     /// <summary>Replica only: gateways to pull from and to send writes to, in order of preference.</summary>
     public IReadOnlyList<string> Upstreams { get; init; } = [];
 
-    /// <summary>Directory of the membership table that the silos of this cluster share; null for a cluster of one silo.</summary>
-    public string? MembershipDirectory { get; init; }
+    /// <summary>The membership table that the silos of this cluster share; null for a cluster of one silo.</summary>
+    public MembershipStore? Membership { get; init; }
 
     /// <summary>Replica: when a source is left for another.</summary>
     public SourceOptions Sources { get; init; } = new();

@@ -3,6 +3,7 @@ using System.Net;
 using Microsoft.Extensions.Configuration;
 using Quicksilver.Client;
 using Quicksilver.Contracts;
+using Quicksilver.Hosting.Membership;
 using Quicksilver.Model;
 using Quicksilver.Sequencing;
 
@@ -23,7 +24,7 @@ public static class SettingsReader
     private static readonly HashSet<string> NodeKeys = new(StringComparer.OrdinalIgnoreCase)
     {
         "Role", "NodeId", "Region", "DataDirectory", "Address", "AllowInsecure", "Ports:Gateway", "Ports:Silo", "Ports:Http",
-        "Hub:Members", "Hub:RaftLog", "Upstreams", "Membership:Directory", "Limits:BlockCacheBytes", "Limits:MaxQueuedCommands", "Limits:MaxWaiters",
+        "Hub:Members", "Hub:RaftLog", "Upstreams", "Membership:Directory", "Membership:Redis", "Membership:PostgreSql", "Limits:BlockCacheBytes", "Limits:MaxQueuedCommands", "Limits:MaxWaiters",
         "Keyspaces", "Replication:Relays", "Replication:StaleSourceAfter", "Replication:ReturnAfter", "Replication:MaxLag", "Replication:ServeWhenDiverged",
         "Retention:MaxAge", "Retention:MaxBytes", "Retention:MaxHoldBytes", "Retention:Period",
     };
@@ -144,7 +145,7 @@ public static class SettingsReader
             HubMembers = role == NodeRole.Hub ? Members(section, node) : NotAllowed<HubMember>(section, "Hub:Members", "only hub nodes have members. Remove it."),
             RaftLog = role == NodeRole.Hub ? RaftLog(section) : NotAllowed<RaftLogKind>(section, "Hub:RaftLog", "only hub nodes have a Raft log. Remove it.").FirstOrDefault(),
             Upstreams = role == NodeRole.Replica ? Upstreams(section) : NotAllowed<string>(section, "Upstreams", "the hub pulls from nobody. Remove it."),
-            MembershipDirectory = section["Membership:Directory"],
+            Membership = Membership(section),
             Keyspaces = role == NodeRole.Replica ? Keyspaces(section) : NotAllowed<Subscription>(section, "Keyspaces", "the hub holds all keyspaces. Remove it.").FirstOrDefault(Subscription.All),
             Relays = (int)Number(section, "Replication:Relays", 1, 1, 64),
             Sources = new()
@@ -170,14 +171,9 @@ public static class SettingsReader
             throw new ConfigurationException($"{SectionName}:Hub:Members", $"{self.Node}={self.Endpoint}", "Raft connections are not encrypted, so only loopback is served. Use 127.0.0.1, or set AllowInsecure to true where the network is trusted.");
         }
 
-        if (settings.MembershipDirectory is not null && string.IsNullOrWhiteSpace(settings.MembershipDirectory))
+        if (settings.HubMembers.Count > 1 && settings.Membership is null)
         {
-            throw new ConfigurationException($"{SectionName}:Membership:Directory", settings.MembershipDirectory, "name a directory, or remove the setting.");
-        }
-
-        if (settings.HubMembers.Count > 1 && settings.MembershipDirectory is null)
-        {
-            throw new ConfigurationException($"{SectionName}:Membership:Directory", null, "the silos of a cluster of several nodes must share a membership table. Name a directory that all of them can write.");
+            throw new ConfigurationException($"{SectionName}:Membership:Directory", null, "the silos of a cluster of several nodes must share a membership table. Name a directory that all of them can write, or set Membership:Redis or Membership:PostgreSql.");
         }
 
         return settings;
@@ -253,6 +249,30 @@ public static class SettingsReader
         }
 
         return upstreams;
+    }
+
+    private static MembershipStore? Membership(IConfigurationSection section)
+    {
+        var given = Enum.GetValues<MembershipKind>().Where(kind => section[$"Membership:{kind}"] is not null).ToList();
+        if (given.Count == 0)
+        {
+            return null;
+        }
+
+        if (given.Count > 1)
+        {
+            throw new ConfigurationException($"{SectionName}:Membership", string.Join(", ", given), "a cluster has one membership table. Set one of them.");
+        }
+
+        // What may have a password in it is not repeated.
+        var store = new MembershipStore(given[0], section[$"Membership:{given[0]}"]!);
+        if (string.IsNullOrWhiteSpace(store.Location))
+        {
+            throw new ConfigurationException(MembershipStores.SettingOf(store), store.Location, "say where it is, or remove the setting.");
+        }
+
+        MembershipStores.Check(store);
+        return store;
     }
 
     private static Subscription Keyspaces(IConfigurationSection section)

@@ -1,7 +1,5 @@
 using System.Net;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Options;
-using Orleans.Configuration;
 using Orleans.Runtime;
 using Quicksilver.Client;
 using Quicksilver.Contracts;
@@ -18,7 +16,7 @@ namespace Quicksilver.Hosting;
 /// over a link, as a client would.
 /// </summary>
 internal sealed partial class HubPeers(
-    NodeSettings settings, DataDirectory directory, string membershipDirectory, TimeProvider time, ILoggerFactory loggers) : IHubPeers
+    NodeSettings settings, DataDirectory directory, MembershipStore membership, TimeProvider time, ILoggerFactory loggers) : IHubPeers, IAsyncDisposable
 {
     private static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan CallTimeout = TimeSpan.FromSeconds(10);
@@ -37,6 +35,7 @@ internal sealed partial class HubPeers(
     private static readonly TimeSpan ComplainPeriod = TimeSpan.FromSeconds(10);
 
     private readonly ILogger _logger = loggers.CreateLogger<HubPeers>();
+    private readonly MembershipReader _table = new(membership, settings.Region);
     private (string? Why, long At) _complained;
 
     private ReplicaIdentity Identity => new(settings.NodeId, settings.Region, settings.GatewayText);
@@ -241,10 +240,7 @@ internal sealed partial class HubPeers(
 
     private async Task<IReadOnlyList<string>> FindGatewaysAsync(NodeId? only)
     {
-        using var table = new FileMembershipTable(
-            Options.Create(new FileMembershipOptions { Directory = membershipDirectory }),
-            Options.Create(new ClusterOptions { ClusterId = settings.Region.Value, ServiceId = NodeHost.ServiceId }), time);
-        var rows = await table.ReadAll();
+        var rows = await _table.ReadAsync();
         return
         [
             .. from row in rows.Members
@@ -255,6 +251,8 @@ internal sealed partial class HubPeers(
                select new IPEndPoint(entry.SiloAddress.Endpoint.Address, entry.ProxyPort).ToString(),
         ];
     }
+
+    public ValueTask DisposeAsync() => _table.DisposeAsync();
 
     [LoggerMessage(1, LogLevel.Information, "Copying the log of {Source} up to revision {Revision} ({Distance} revisions).")]
     private partial void LogCopying(NodeId source, long revision, long distance);
