@@ -23,6 +23,7 @@ internal sealed partial class NodeEngines : IAsyncDisposable
     private readonly LogSource _source;
     private readonly SnapshotSource _snapshots;
     private readonly Retainer _retainer;
+    private readonly Scrubber _scrubber;
     private readonly PinnedViews _pins;
     private readonly HubEngine? _hub;
     private readonly bool _isShared;
@@ -62,8 +63,10 @@ internal sealed partial class NodeEngines : IAsyncDisposable
                 new(RandomNumberGenerator.GetInt32(int.MaxValue)), time, loggers.CreateLogger<Replicator>(), settings.Keyspaces);
         }
 
-        Monitor = new(_node, _source, _hub, _replicator, _link, replicaClock, directory.Path, settings.MaxLag, settings.ServeWhenDiverged, time);
-        _instruments = new(_node, Monitor, _hub, _replicator, _link, _source);
+        // A replica takes a copy while it serves what is whole. A hub member says so, and somebody repairs it.
+        _scrubber = new(store, settings.Scrub, e => _replicator?.Heal(e.Message), time, loggers.CreateLogger<Scrubber>());
+        Monitor = new(_node, _source, _hub, _replicator, _link, replicaClock, directory.Path, settings.MaxLag, settings.ServeWhenDiverged, _scrubber, time);
+        _instruments = new(_node, Monitor, _hub, _replicator, _link, _source, _scrubber);
     }
 
     public NodeMonitor Monitor { get; }
@@ -200,6 +203,7 @@ internal sealed partial class NodeEngines : IAsyncDisposable
         }
 
         _retainer.Start();
+        _scrubber.Start();
         _link?.Start();
         _replicator?.Start();
     }
@@ -229,6 +233,7 @@ internal sealed partial class NodeEngines : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         _instruments.Dispose();
+        await _scrubber.DisposeAsync();
         await _retainer.DisposeAsync();
         try
         {

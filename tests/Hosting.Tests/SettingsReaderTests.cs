@@ -95,12 +95,13 @@ public sealed class SettingsReaderTests
             Replica, ("Address", "::1"), ("Ports:Gateway", "1"), ("Ports:Silo", "65535"), ("Ports:Http", "81"), ("Membership:Directory", "/shared"),
             ("Limits:BlockCacheBytes", "8388608"), ("Limits:MaxQueuedCommands", "1"), ("Limits:MaxWaiters", "2"), ("AllowInsecure", "false"),
             ("Replication:Relays", "2"), ("Replication:StaleSourceAfter", "00:01:00"), ("Replication:MaxLag", "00:00:05"), ("Replication:ReturnAfter", "00:00:07"), ("Replication:ServeWhenDiverged", "true"),
-            ("Keyspaces", "route-*, flags"), ("Retention:MaxAge", "1.02:03:04"), ("Retention:MaxBytes", "1048576"), ("Retention:MaxHoldBytes", "0"), ("Retention:Period", "00:00:30"));
+            ("Keyspaces", "route-*, flags"), ("Scrub:BytesPerSecond", "0"), ("Scrub:Every", "02:00:00"), ("Retention:MaxAge", "1.02:03:04"), ("Retention:MaxBytes", "1048576"), ("Retention:MaxHoldBytes", "0"), ("Retention:Period", "00:00:30"));
         Assert.Equal(
             (2, TimeSpan.FromMinutes(1), TimeSpan.FromSeconds(7), TimeSpan.FromSeconds(5)), (node.Relays, node.Sources.StaleAfter, node.Sources.ReturnAfter, node.MaxLag));
         Assert.Equal(
             (new TimeSpan(1, 2, 3, 4), 1L << 20, 0, TimeSpan.FromSeconds(30)),
             (node.Retention.MaxAge, node.Retention.MaxBytes, node.Retention.MaxHoldBytes, node.Retention.Period));
+        Assert.Equal((0, TimeSpan.FromHours(2)), (node.Scrub.BytesPerSecond, node.Scrub.Every));
         Assert.Equal(["flags", "route-*"], node.Keyspaces.Patterns);
         Assert.Same(Subscription.All, Node(Replica).Keyspaces);
         Assert.Same(Subscription.All, Node(Replica, ("Keyspaces", "*")).Keyspaces);
@@ -186,6 +187,8 @@ public sealed class SettingsReaderTests
     [InlineData("Replication:Relays", "0")]
     [InlineData("Replication:StaleSourceAfter", "00:00:00")]
     [InlineData("Replication:MaxLag", "never")]
+    [InlineData("Scrub:BytesPerSecond", "-1")]
+    [InlineData("Scrub:Every", "00:00:00")]
     [InlineData("Retention:MaxAge", "0")]
     [InlineData("Retention:MaxAge", "a week")]
     [InlineData("Retention:MaxBytes", "1048575")]

@@ -56,6 +56,9 @@ public sealed record NodeSettings
     /// <summary>Replica: the keyspaces to hold. Default all.</summary>
     public Subscription Keyspaces { get; init; } = Subscription.All;
 
+    /// <summary>How the data is looked through for damage.</summary>
+    public ScrubOptions Scrub { get; init; } = new();
+
     /// <summary>How much of the change log is kept.</summary>
     public RetentionOptions Retention { get; init; } = new();
 

@@ -26,7 +26,7 @@ public static class SettingsReader
         "Role", "NodeId", "Region", "DataDirectory", "Address", "AllowInsecure", "Ports:Gateway", "Ports:Silo", "Ports:Http",
         "Hub:Members", "Hub:RaftLog", "Upstreams", "Membership:Directory", "Membership:Redis", "Membership:PostgreSql", "Limits:BlockCacheBytes", "Limits:MaxQueuedCommands", "Limits:MaxWaiters",
         "Keyspaces", "Replication:Relays", "Replication:StaleSourceAfter", "Replication:ReturnAfter", "Replication:MaxLag", "Replication:ServeWhenDiverged",
-        "Retention:MaxAge", "Retention:MaxBytes", "Retention:MaxHoldBytes", "Retention:Period",
+        "Scrub:BytesPerSecond", "Scrub:Every", "Retention:MaxAge", "Retention:MaxBytes", "Retention:MaxHoldBytes", "Retention:Period",
     };
 
     private static readonly HashSet<string> ListKeys = new(StringComparer.OrdinalIgnoreCase) { "Hub:Members", "Upstreams", "Keyspaces" };
@@ -155,6 +155,11 @@ public static class SettingsReader
             },
             MaxLag = Duration(section, "Replication:MaxLag", TimeSpan.FromSeconds(30), TimeSpan.FromSeconds(1), TimeSpan.FromDays(365)),
             ServeWhenDiverged = Flag(section, "Replication:ServeWhenDiverged"),
+            Scrub = new()
+            {
+                BytesPerSecond = Number(section, "Scrub:BytesPerSecond", 4L << 20, 0, 1L << 40),
+                Every = Duration(section, "Scrub:Every", TimeSpan.FromDays(1), TimeSpan.FromMilliseconds(100), TimeSpan.FromDays(365)),
+            },
             Retention = new()
             {
                 MaxAge = Duration(section, "Retention:MaxAge", TimeSpan.FromDays(7), TimeSpan.FromSeconds(1), TimeSpan.FromDays(3650)),

@@ -15,7 +15,7 @@ internal sealed class NodeInstruments : IDisposable
 
     private readonly Meter _meter;
 
-    public NodeInstruments(NodeContext node, NodeMonitor monitor, HubEngine? hub, Replicator? replicator, UpstreamLink? link, LogSource source)
+    public NodeInstruments(NodeContext node, NodeMonitor monitor, HubEngine? hub, Replicator? replicator, UpstreamLink? link, LogSource source, Scrubber scrubber)
     {
         _meter = new(new MeterOptions(MeterName) { Tags = [new("node", node.Node.Value), new("region", node.Region.Value)] });
         _meter.CreateObservableGauge("quicksilver.revision", () => node.Store.Progress.Position.Revision.Value, description: "Revision of the current View.");
@@ -34,6 +34,9 @@ internal sealed class NodeInstruments : IDisposable
             unit: "By", description: "Tables on disk.");
         _meter.CreateObservableGauge("quicksilver.lag.revisions", () => Measure(monitor.LagRevisions, Source(replicator)), description: "Revisions the source has that this node does not, by source.");
         _meter.CreateObservableGauge("quicksilver.lag", () => Measure(monitor.Lag?.TotalSeconds, Source(replicator)), unit: "s", description: "How long ago this node was known to be level with the hub, by source.");
+        _meter.CreateObservableCounter("quicksilver.scrub.bytes", () => scrubber.Bytes, unit: "By", description: "Rows and records that were looked at for damage.");
+        _meter.CreateObservableCounter("quicksilver.scrub.passes", () => scrubber.Passes, description: "How often everything was looked through, and nothing was damaged.");
+        _meter.CreateObservableGauge("quicksilver.scrub.damaged", () => scrubber.Damage is null ? 0 : 1, description: "1 where damage was found and not mended yet.");
         if (hub is not null)
         {
             _meter.CreateObservableGauge("quicksilver.sequencer.queue", () => hub.Sequencer.QueuedCommands, description: "Commands that wait for their Raft entry.");

@@ -9,7 +9,7 @@ namespace Quicksilver.Hosting;
 /// <summary>Puts together what the parts of a node say of themselves.</summary>
 internal sealed class NodeMonitor(
     NodeContext node, LogSource source, HubEngine? hub, Replicator? replicator, UpstreamLink? link, ReplicaLogClock? replicaClock, string dataDirectory,
-    TimeSpan maxLag, bool servesWhenDiverged, TimeProvider time) : INodeMonitor
+    TimeSpan maxLag, bool servesWhenDiverged, Scrubber scrubber, TimeProvider time) : INodeMonitor
 {
     private static readonly string s_version = typeof(NodeMonitor).Assembly.GetName().Version?.ToString(3) ?? "unknown";
 
@@ -62,6 +62,11 @@ internal sealed class NodeMonitor(
                 return $"storage failed: {failure.Message}";
             }
 
+            if (scrubber.Damage is { } damage)
+            {
+                return replicator is null ? $"damaged, repair it: {damage.Message}" : $"damaged, taking a copy: {damage.Message}";
+            }
+
             if (replicator is not null)
             {
                 var status = replicator.Status;
@@ -102,6 +107,11 @@ internal sealed class NodeMonitor(
             if (Withheld is { } withheld)
             {
                 return withheld;
+            }
+
+            if (scrubber.Damage is { } damage)
+            {
+                return damage.Message;
             }
 
             // Records that are known and not here: the age says for how long. A node that is cut off knows of none.

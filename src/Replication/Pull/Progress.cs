@@ -46,6 +46,9 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
     // Keyspaces are missing, and the revision that the copy of them is of, once it is here.
     private bool _adds;
     private bool _replaces;
+
+    // What is on disk is damaged, and to be replaced by a copy.
+    private bool _heals;
     private Revision? _addAt;
 
     public ProgressState State { get; private set; }
@@ -129,6 +132,15 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
 
                 TakePages(effects);
                 break;
+            case ProgressEvent.Damaged damaged:
+                (_heals, Trouble) = (true, damaged.Why);
+                if (State == ProgressState.Pulling)
+                {
+                    // A source that has what this replica has.
+                    Bootstrap(effects);
+                }
+
+                break;
             case ProgressEvent.Refused refused:
                 RefusedPages++;
                 BackOff(PullProblem.PageRefused, $"a page was refused: {refused.Why}", effects);
@@ -143,7 +155,7 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
                 Reset(installed.Progress);
                 Bootstraps++;
                 _failures = _failuresHere = 0;
-                _quarantines = false;
+                (_quarantines, _heals) = (false, false);
                 _against.Clear();
                 Probe(effects);
                 break;
@@ -177,7 +189,7 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
                 // It has what this replica has: whoever said otherwise is wrong.
                 _against.Clear();
                 _quarantines = false;
-                if (_own.Cluster.IsNone && answer.Source.Revision.Value > options.MaxRecordsToBegin)
+                if (_heals || (_own.Cluster.IsNone && answer.Source.Revision.Value > options.MaxRecordsToBegin))
                 {
                     Bootstrap(effects);
                     break;

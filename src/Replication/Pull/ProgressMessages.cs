@@ -33,6 +33,9 @@ public abstract record ProgressEvent
     /// <summary>The disk failed.</summary>
     public sealed record ApplyFailed(string Why) : ProgressEvent;
 
+    /// <summary>What this replica has on disk is damaged: it needs a copy of everything.</summary>
+    public sealed record Damaged(string Why) : ProgressEvent;
+
     /// <summary>A copy of the source's state is here, whole.</summary>
     /// <param name="At">The revision that it is of.</param>
     public sealed record SnapshotReceived(long Attempt, Revision At = default) : ProgressEvent;

@@ -76,6 +76,9 @@ public sealed partial class Replicator : IAsyncDisposable
 
     public void Start() => _loop = RunAsync();
 
+    /// <summary>What is on disk is damaged: a copy of a source that has the same history takes its place.</summary>
+    public void Heal(string why) => _events.Writer.TryWrite(new(new ProgressEvent.Damaged(why)));
+
     public async Task StopAsync()
     {
         await _stop.CancelAsync().ConfigureAwait(false);

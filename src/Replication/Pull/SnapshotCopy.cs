@@ -37,18 +37,12 @@ public sealed partial class SnapshotCopy(ReplicaIdentity self, NodeStore store, 
         var snapshot = store.OpenIncoming();
         try
         {
-            bool IsOfUse(SnapshotHeader header)
-            {
-                var (theirs, own) = (header.Progress, store.Progress);
-
-                // One that was put in place already may still lie there.
-                var isOwn = (theirs.Cluster, theirs.Position, theirs.Chain) == (own.Cluster, own.Position, own.Chain) && theirs.AppliedIndex <= own.AppliedIndex
-                    && theirs.Oldest == own.Oldest && held is null;
-                return !isOwn && theirs.Subscription.Equals(wanted) && Equals(header.Except, held) && theirs.Position.Revision >= own.Position.Revision && isOfUse?.Invoke(header) != false;
-            }
+            bool IsOfUse(SnapshotHeader header) =>
+                header.Progress.Subscription.Equals(wanted) && Equals(header.Except, held)
+                && header.Progress.Position.Revision >= store.Progress.Position.Revision && isOfUse?.Invoke(header) != false;
 
             // What is there may be of another time, before this store went on by itself.
-            if (snapshot.Header is not { } begun || begun.Source != node || !IsOfUse(begun))
+            if (snapshot.Header is not { } begun || begun.Source != node || IsInPlace(begun) || !IsOfUse(begun))
             {
                 await BeginAsync(source, snapshot, wanted, held, IsOfUse, cancellation).ConfigureAwait(false);
             }
@@ -95,6 +89,14 @@ public sealed partial class SnapshotCopy(ReplicaIdentity self, NodeStore store, 
             snapshot.Dispose();
             throw;
         }
+    }
+
+    /// <summary>One that was put in place already may still lie there.</summary>
+    private bool IsInPlace(SnapshotHeader header)
+    {
+        var (theirs, own) = (header.Progress, store.Progress);
+        return header.Except is null && (theirs.Cluster, theirs.Position, theirs.Chain, theirs.Oldest) == (own.Cluster, own.Position, own.Chain, own.Oldest)
+            && theirs.AppliedIndex <= own.AppliedIndex;
     }
 
     private async Task BeginAsync(

@@ -32,6 +32,15 @@ public sealed class View : IDisposable
 
     internal IntPtr ReadOptions { get; }
 
+    /// <summary>Options to read everything once: what is read does not push out of memory what others read often. The caller destroys them.</summary>
+    internal IntPtr CreateScrubOptions()
+    {
+        var options = NativeCall.Api.rocksdb_readoptions_create();
+        NativeCall.Api.rocksdb_readoptions_set_snapshot(options, _snapshot);
+        NativeCall.Api.rocksdb_readoptions_set_fill_cache(options, 0);
+        return options;
+    }
+
     /// <summary>One key. The row's spans live until it is disposed. No managed allocation.</summary>
     public PinnedRow Get(KeyspaceId keyspace, ReadOnlySpan<byte> key)
     {
