@@ -13,10 +13,17 @@ namespace Quicksilver.Peers;
 internal sealed class EtcdPeer : IPeer
 {
     private readonly List<Process> _servers = [];
+    private List<int> _ports = [];
     private GrpcChannel? _channel;
     private KV.KVClient? _client;
 
     public IReadOnlyList<string> Ways { get; } = ["leader"];
+
+    /// <summary>Asks the leader.</summary>
+    public KV.KVClient Client => _client!;
+
+    /// <summary>A way to a member that does not lead.</summary>
+    public GrpcChannel Follower() => GrpcChannel.ForAddress($"http://127.0.0.1:{_ports.First(port => $"127.0.0.1:{port}" != _channel!.Target)}");
 
     public async Task StartAsync(string directory, CancellationToken stop)
     {
@@ -41,7 +48,8 @@ internal sealed class EtcdPeer : IPeer
             _servers.Add(server);
         }
 
-        _channel = await LeaderAsync([.. ports.Skip(3)], stop);
+        _ports = [.. ports.Skip(3)];
+        _channel = await LeaderAsync(_ports, stop);
         _client = new(_channel);
     }
 

@@ -25,19 +25,43 @@ internal sealed class Tiers : IAsyncDisposable
     private const int Keys = 10_000;
     private const int SampleEvery = 10;
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(60);
-    private static readonly string[] Regions = ["eu-0", "ap-0"];
+    private readonly string[] _regions;
 
     private readonly LocalCluster _cluster;
     private readonly List<TcpProxy> _ways = [];
+    private readonly TapWay? _packets;
     private readonly Dictionary<string, QuicksilverClient> _clients = [];
     private readonly TimeProvider _time;
     private readonly Random _random = new(1);
 
-    private Tiers(LocalCluster cluster, TimeProvider time) => (_cluster, _time) = (cluster, time);
+    private Tiers(LocalCluster cluster, string[] regions, TapWay? packets, TimeProvider time) => (_cluster, _regions, _packets, _time) = (cluster, regions, packets, time);
+
+    /// <summary>Packets that were lost, of how many; none where there is no way of packets.</summary>
+    public (long Lost, long Of) Packets => _packets?.Packets ?? default;
+
+    /// <summary>A hub and a region, with a way of packets between them that loses some.</summary>
+    public static async Task<Tiers> StartAsync(string directory, int basePort, TimeSpan delay, double loss, TimeProvider time, CancellationToken stop)
+    {
+        var way = TapWay.Create(delay, loss, time);
+        var tiers = new Tiers(
+            LocalCluster.Create(new() { Hubs = 1, Regions = ["eu"], Data = directory, BasePort = basePort, Addresses = [TapWay.Near, TapWay.Far] }, time), ["eu-0"], way, time);
+        try
+        {
+            tiers._cluster.Start("hub-0");
+            tiers._cluster.Start("eu-0", way.Under);
+            await tiers.ConnectAsync(stop);
+            return tiers;
+        }
+        catch
+        {
+            await tiers.DisposeAsync();
+            throw;
+        }
+    }
 
     public static async Task<Tiers> StartAsync(string directory, int basePort, TimeSpan delay, TimeProvider time, CancellationToken stop)
     {
-        var tiers = new Tiers(LocalCluster.Create(new() { Hubs = 1, Regions = ["eu", "ap:eu"], Data = directory, BasePort = basePort }, time), time);
+        var tiers = new Tiers(LocalCluster.Create(new() { Hubs = 1, Regions = ["eu", "ap:eu"], Data = directory, BasePort = basePort }, time), ["eu-0", "ap-0"], null, time);
         try
         {
             tiers._cluster.Start("hub-0");
@@ -49,15 +73,7 @@ internal sealed class Tiers : IAsyncDisposable
                 tiers._cluster.Start(node, ["env", $"Quicksilver__Upstreams__0={way.Address}"]);
             }
 
-            await tiers._cluster.ReadyAsync(["hub-0", .. Regions], Limit, stop);
-            foreach (var node in new[] { "hub-0", "eu-0", "ap-0" })
-            {
-                var options = new QuicksilverClientOptions { Deadline = Limit };
-                options.Gateways.Add(tiers._cluster[node].Gateway);
-                tiers._clients[node] = new(options, time, NullLoggerFactory.Instance);
-            }
-
-            await tiers._clients["hub-0"].Catalog.CreateAsync(Keyspace, cancellation: stop);
+            await tiers.ConnectAsync(stop);
             return tiers;
         }
         catch
@@ -65,6 +81,19 @@ internal sealed class Tiers : IAsyncDisposable
             await tiers.DisposeAsync();
             throw;
         }
+    }
+
+    private async Task ConnectAsync(CancellationToken stop)
+    {
+        await _cluster.ReadyAsync(["hub-0", .. _regions], Limit, stop);
+        foreach (var node in _regions.Append("hub-0"))
+        {
+            var options = new QuicksilverClientOptions { Deadline = Limit };
+            options.Gateways.Add(_cluster[node].Gateway);
+            _clients[node] = new(options, _time, NullLoggerFactory.Instance);
+        }
+
+        await _clients["hub-0"].Catalog.CreateAsync(Keyspace, cancellation: stop);
     }
 
     /// <summary>A value as services have them: a small JSON document whose parts are much alike.</summary>
@@ -79,7 +108,7 @@ internal sealed class Tiers : IAsyncDisposable
 
     public async Task<Measured> RunAsync(int rate, TimeSpan duration, CancellationToken stop)
     {
-        var visible = Regions.Select(region => (Name: region, Times: new LongHistogram(1, 60_000_000, 3))).ToList();
+        var visible = _regions.Select(region => (Name: region, Times: new LongHistogram(1, 60_000_000, 3))).ToList();
         var reads = new List<Task>();
         var puts = new List<Task>();
         var hub = _clients["hub-0"].Keyspace(Keyspace);
@@ -190,7 +219,7 @@ internal sealed class Tiers : IAsyncDisposable
             await client.DisposeAsync();
         }
 
-        foreach (var node in Regions.Append("hub-0"))
+        foreach (var node in _regions.Append("hub-0"))
         {
             await _cluster.KillAsync(node, CancellationToken.None);
         }
@@ -199,5 +228,7 @@ internal sealed class Tiers : IAsyncDisposable
         {
             await way.DisposeAsync();
         }
+
+        _packets?.Dispose();
     }
 }

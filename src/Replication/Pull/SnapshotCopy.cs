@@ -48,13 +48,23 @@ public sealed partial class SnapshotCopy(ReplicaIdentity self, NodeStore store, 
             }
 
             var (reported, looked, lost) = (0L, 0L, 0);
+            Task<NextBlockAnswer> Ask(SnapshotSection section, ReadOnlyMemory<byte> after) =>
+                source.NextAsync(new(snapshot.Session, section, new(after.ToArray()), BlockBytes), cancellation).AsTask();
+
+            Task<NextBlockAnswer>? next = null;
             while (!snapshot.IsComplete)
             {
-                var answer = await source.NextAsync(
-                    new(snapshot.Session, snapshot.Section, new(snapshot.After.ToArray()), BlockBytes), cancellation).ConfigureAwait(false);
+                var answer = await (next ?? Ask(snapshot.Section, snapshot.After)).ConfigureAwait(false);
+                next = null;
                 switch (answer.Status)
                 {
                     case SnapshotStatus.Ok:
+                        // The next block is on its way while this one is written.
+                        var (section, after) = snapshot.Follows(answer.Block.Span);
+                        next = section == SnapshotSection.End ? null : Ask(section, after);
+
+                        // Nobody waits for it where this one cannot be written.
+                        _ = next?.ContinueWith(static failed => failed.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
                         snapshot.Add(answer.Block.Span);
                         break;
                     case SnapshotStatus.SessionLost when ++lost <= MaxLost:

@@ -64,12 +64,6 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
     /// </summary>
     private const int WarmupRounds = 1_000;
 
-    /// <summary>
-    /// Followers learn what is committed with the next request. Where none follows within this time they are told, or they would
-    /// know, and serve, it only at the next heartbeat.
-    /// </summary>
-    private static readonly TimeSpan TellAfter = TimeSpan.FromMilliseconds(1);
-
     private readonly RaftNodeOptions _options;
     private readonly MemberStorage _members;
     private readonly NodeStore _store;
@@ -275,11 +269,17 @@ public sealed partial class RaftNode : IConsensusLog, IAsyncDisposable
         }
     }
 
+    /// <summary>
+    /// Followers learn what is committed with the next request. Where none is on its way they are told, or they would know, and serve, it
+    /// only at the next heartbeat. At once: to wait for a next request first, by a timer of one millisecond, made what regions see of a
+    /// follower four milliseconds older, and gained nothing that could be measured.
+    /// </summary>
     private async Task TellFollowersAsync(long proposal, CancellationToken leadership)
     {
         try
         {
-            await Task.Delay(TellAfter, _time, leadership).ConfigureAwait(false);
+            // The sequencer goes first: what has been waiting is proposed now.
+            await Task.Yield();
             if (Interlocked.Read(ref _proposals) == proposal)
             {
                 await _cluster.ForceReplicationAsync(leadership).ConfigureAwait(false);

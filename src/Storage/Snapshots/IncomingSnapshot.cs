@@ -110,6 +110,18 @@ public sealed class IncomingSnapshot : IDisposable
         return true;
     });
 
+    /// <summary>What is to be asked for behind this block. Throws <see cref="MalformedDataException"/> where it is not the one that is due, or damaged.</summary>
+    public (SnapshotSection Section, ReadOnlyMemory<byte> After) Follows(ReadOnlySpan<byte> block)
+    {
+        if (Header is null || IsComplete)
+        {
+            throw new InvalidOperationException("No block is due.");
+        }
+
+        var (last, isLast) = SnapshotBlock.Parse(block, Section, After.Span, onRow: null);
+        return isLast ? (Section + 1, default) : (Section, last!);
+    }
+
     /// <summary>
     /// The next block. Throws <see cref="MalformedDataException"/> where it is not the one that is due, or damaged (nothing was taken
     /// then), and <see cref="StorageException"/> (Io) where the disk refuses: open what is there again then.

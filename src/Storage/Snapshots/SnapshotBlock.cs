@@ -115,7 +115,7 @@ public static class SnapshotBlock
     /// Hands the rows of a block on; returns the last key (null where there is no row) and whether the section ends with it. Throws
     /// <see cref="MalformedDataException"/> where the block is not the answer to this question, or damaged: nothing was handed on then.
     /// </summary>
-    public static (byte[]? LastKey, bool IsLast) Parse(ReadOnlySpan<byte> block, SnapshotSection section, ReadOnlySpan<byte> after, RowHandler onRow)
+    public static (byte[]? LastKey, bool IsLast) Parse(ReadOnlySpan<byte> block, SnapshotSection section, ReadOnlySpan<byte> after, RowHandler? onRow)
     {
         if (block.Length < ChainHash.SizeBytes || ChainHash.DigestOf(block[..^ChainHash.SizeBytes]) != ChainHash.Read(block[^ChainHash.SizeBytes..]))
         {
@@ -144,7 +144,11 @@ public static class SnapshotBlock
         var rows = reader;
         var last = Walk(ref reader, section, after, count, null);
         reader.ExpectEnd();
-        Walk(ref rows, section, after, count, onRow);
+        if (onRow is not null)
+        {
+            Walk(ref rows, section, after, count, onRow);
+        }
+
         return (last, isLast);
     }
 
