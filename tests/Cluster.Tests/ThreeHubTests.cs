@@ -39,7 +39,7 @@ public sealed class ThreeHubTests
             cluster.Nodes.Start(leader);
         }
 
-        Assert.Equal((0, $"{{\"imported\":{Records},\"unchanged\":0,\"bad\":0}}"), (await import.WaitAsync(Stop), import.Output.Trim()));
+        Assert.Equal((0, $"{{\"imported\":{Records},\"unchanged\":0,\"expired\":0,\"bad\":0}}"), (await import.WaitAsync(Stop), import.Output.Trim()));
         await cluster.ReadyAsync(Stop);
 
         // One revision for the keyspace and one for each batch, as without faults.

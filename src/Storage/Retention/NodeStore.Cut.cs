@@ -91,9 +91,9 @@ public sealed partial class NodeStore
         lock (_writing)
         {
             ThrowIfFailed();
-            if (database != _database)
+            if (database != _database || Progress.Oldest != first)
             {
-                // A snapshot came in between.
+                // A snapshot came in between, or keyspaces were added, and the log began anew. What was made here is of before.
                 return true;
             }
 
