@@ -19,7 +19,7 @@ public sealed class PairTests
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
 
     [Fact]
-    public Task Every_pair_of_members_has_all_that_was_acknowledged_once_after_ten_kills_of_all_three() => KillAllAsync(10);
+    public Task Every_pair_of_members_has_all_that_was_acknowledged_once_after_four_kills_of_all_three() => KillAllAsync(4);
 
     [Fact(Explicit = true)]
     public Task Every_pair_of_members_has_all_that_was_acknowledged_once_after_many_kills_of_all_three() =>

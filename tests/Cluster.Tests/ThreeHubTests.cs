@@ -16,6 +16,7 @@ public sealed class ThreeHubTests
 {
     private const int Records = 30_000;
     private const int BatchSize = 100;
+    private const int Kills = 3;
 
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
 
@@ -23,14 +24,15 @@ public sealed class ThreeHubTests
     public async Task An_import_through_a_region_survives_three_kills_of_the_leader_with_every_record_once()
     {
         await using var cluster = await ProcessCluster.StartAsync(Stop);
-        var file = cluster.Sub("rows");
-        await File.WriteAllLinesAsync(file, Enumerable.Range(0, Records).Select(i => $"{{\"key\":\"k{i:d6}\",\"value\":\"v{i}\"}}"), Stop);
+        var rows = Enumerable.Range(0, Records).Select(i => $"{{\"key\":\"k{i:d6}\",\"value\":\"v{i}\"}}").Chunk(Records / (Kills + 1)).ToList();
         await using var hub = cluster.Connect(TimeSpan.FromSeconds(60));
         await hub.Catalog.CreateAsync("import", cancellation: Stop);
-        await using var import = cluster.StartQs("us-0", "import", "import", file, "--batch", $"{BatchSize}", "--rate", "3000", "--timeout", "60", "--json");
-        for (var kill = 0; kill < 3; kill++)
+        await using var import = cluster.StartQs("us-0", "import", "import", "-", "--batch", $"{BatchSize}", "--rate", "3000", "--timeout", "60", "--json");
+        for (var kill = 0; kill < Kills; kill++)
         {
+            // It gets a part before each kill, so that it cannot end before the last, however long they take.
             var before = await RevisionAsync(hub);
+            await WriteLinesAsync(import.Input, rows[kill]);
             await Eventually.TrueAsync(
                 async () => import.HasExited || await RevisionAsync(hub) >= before + 20, $"progress before kill {kill}", Stop, TimeSpan.FromSeconds(60));
             Assert.False(import.HasExited, $"The import ended before kill {kill}: {import.Output} {import.Errors}");
@@ -39,15 +41,17 @@ public sealed class ThreeHubTests
             cluster.Nodes.Start(leader);
         }
 
+        await WriteLinesAsync(import.Input, rows[Kills]);
+        import.Input.Close();
         Assert.Equal((0, $"{{\"imported\":{Records},\"unchanged\":0,\"expired\":0,\"bad\":0}}"), (await import.WaitAsync(Stop), import.Output.Trim()));
         await cluster.ReadyAsync(Stop);
 
         // One revision for the keyspace and one for each batch, as without faults.
         Assert.Equal(new Revision(1 + (Records / BatchSize)), await cluster.EqualAsync(Stop));
         await using var us = cluster.Connect(TimeSpan.FromSeconds(30), "us-0");
-        var rows = await us.Keyspace("import").ScanAsync(new() { PageSize = 5_000 }, Stop).ToListAsync(Stop);
-        Assert.Equal(Records, rows.Count);
-        Assert.All(rows, row => Assert.Equal($"v{int.Parse(row.Key.ToString()[1..], System.Globalization.CultureInfo.InvariantCulture)}", row.Entry.Text));
+        var found = await us.Keyspace("import").ScanAsync(new() { PageSize = 5_000 }, Stop).ToListAsync(Stop);
+        Assert.Equal(Records, found.Count);
+        Assert.All(found, row => Assert.Equal($"v{int.Parse(row.Key.ToString()[1..], System.Globalization.CultureInfo.InvariantCulture)}", row.Entry.Text));
     }
 
     [Fact]
@@ -118,6 +122,16 @@ public sealed class ThreeHubTests
         }
 
         return latencies;
+    }
+
+    private static async Task WriteLinesAsync(StreamWriter input, string[] lines)
+    {
+        foreach (var line in lines)
+        {
+            await input.WriteLineAsync(line.AsMemory(), Stop);
+        }
+
+        await input.FlushAsync(Stop);
     }
 
     /// <summary>Revision of the hub as a linearizable read sees it.</summary>

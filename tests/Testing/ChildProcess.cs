@@ -23,6 +23,9 @@ public sealed partial class ChildProcess : IAsyncDisposable
 
     public int ExitCode => _process.ExitCode;
 
+    /// <summary>What the process reads; closed by <see cref="StreamWriter.Close"/>.</summary>
+    public StreamWriter Input => _process.StandardInput;
+
     /// <summary>Starts an executable of this build: <c>Quicksilver.Silo/Quicksilver.Orleans.Silo</c>, <c>Quicksilver.Cli/qs</c>.</summary>
     public static ChildProcess Start(
         string project, string executable, IEnumerable<string> args, IReadOnlyDictionary<string, string>? environment = null, string? directory = null)
@@ -32,6 +35,7 @@ public sealed partial class ChildProcess : IAsyncDisposable
         // A shell that runs the tests in the background has made them, and so their children, deaf to SIGINT: env gives it back.
         var start = new ProcessStartInfo("env", ["--default-signal=INT", Repository.PathOf("artifacts", "bin", project, configuration, executable), .. args])
         {
+            RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
             WorkingDirectory = directory ?? Path.GetTempPath(),
