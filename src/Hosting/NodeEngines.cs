@@ -64,7 +64,7 @@ internal sealed partial class NodeEngines : IAsyncDisposable
         }
 
         // A replica takes a copy while it serves what is whole. A hub member says so, and somebody repairs it.
-        _scrubber = new(store, settings.Scrub, e => _replicator?.Heal(e.Message), time, loggers.CreateLogger<Scrubber>());
+        _scrubber = new(store, settings.Scrub, (e, again) => _replicator?.Heal(e.Message, again), time, loggers.CreateLogger<Scrubber>());
         Monitor = new(_node, _source, _hub, _replicator, _link, replicaClock, directory.Path, settings.MaxLag, settings.ServeWhenDiverged, _scrubber, time);
         _instruments = new(_node, Monitor, _hub, _replicator, _link, _source, _scrubber);
     }
@@ -202,10 +202,11 @@ internal sealed partial class NodeEngines : IAsyncDisposable
             await _neighbours.StartAsync(membership);
         }
 
+        // The scrub comes behind it: what is let go, or was left of something else, is no damage.
+        _replicator?.Start();
         _retainer.Start();
         _scrubber.Start();
         _link?.Start();
-        _replicator?.Start();
     }
 
     /// <summary>Hub: no new commands from here on; what was taken is finished, and another member leads. Replica: stops pulling.</summary>

@@ -46,7 +46,7 @@ public sealed class SerializerTests : IDisposable
         new LogPage(PageStatus.SourceDamaged, Cluster, Position, new(4), new(99), TimeSpan.MaxValue, new(10), new(20), Bytes),
         new LogPage(PageStatus.Ok, default, default, default, default, default, new(1), new(1), default),
         new LogPage(PageStatus.Ok, Cluster, Position, new(4), new(99), TimeSpan.Zero, new(10), new(20), Bytes, [Node, Node], PageEncoding.Zstd, 99, Chain),
-        new OpenSnapshotRequest(Node, Region, Cluster, ["flags"], ["routes"], true), new OpenSnapshotAnswer(SnapshotStatus.Ok, 5, Bytes),
+        new OpenSnapshotRequest(Node, Region, Cluster, ["flags"], ["routes"], true, new(7)), new OpenSnapshotAnswer(SnapshotStatus.Ok, 5, Bytes),
         new NextBlockRequest(5, SnapshotSection.Records, Bytes, 8), new NextBlockAnswer(SnapshotStatus.SourceDamaged, Bytes),
         Context, Context with { WriteGateway = null }, new CallId(7, 9), new CommitManyRequest(Bytes) { Call = new(7, 9), Cluster = Cluster },
         new CommitManyAnswer([CommitOutcome.Committed(new(5)), CommitOutcome.Invalid("x")], Context), new CommitManyAnswer([], Context),

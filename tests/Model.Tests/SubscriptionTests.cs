@@ -53,6 +53,29 @@ public sealed class SubscriptionTests
         Assert.False(Subscription.None.Includes(KeyspaceName.Parse("a")));
     }
 
+    [Fact]
+    public void Two_that_mean_the_same_are_equal()
+    {
+        Assert.Equal(Of("a*"), Of("a*", "ab", "a**", "a*b"));
+        Assert.Equal(["a*", "b"], Of("b", "a**b", "a*").Patterns!);
+        Assert.Same(Subscription.All, Of("**"));
+        Assert.NotEqual(Of("a*"), Of("ab"));
+    }
+
+    [Fact]
+    public void What_two_have_in_common_can_be_written_however_many_patterns_they_have()
+    {
+        var held = Of(["a*", .. Enumerable.Range(0, 63).Select(i => $"b{i}")]);
+        var wanted = Of(["b*", .. Enumerable.Range(0, 63).Select(i => $"a{i}")]);
+        var common = held.Common(wanted);
+        Assert.Equal(Subscription.MaxPatterns, common.Patterns!.Count);
+        Assert.True(held.Covers(common) && wanted.Covers(common));
+        var writer = new ByteWriter();
+        common.Write(writer);
+        var reader = new ByteReader(writer.WrittenSpan);
+        Assert.Equal(common, Subscription.Read(ref reader));
+    }
+
     private static readonly Gen<string> Pattern = Letters("ab", "ab*", 4);
 
     private static readonly Gen<string> Name = Letters("ab", "abc", 5);

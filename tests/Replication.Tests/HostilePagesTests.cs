@@ -54,6 +54,7 @@ public sealed class HostilePagesTests(HostileHub hub) : IClassFixture<HostileHub
     [InlineData("keyspace that does not exist", "belongs to keyspace 7, which does not exist")]
     [InlineData("gap in the keyspace", "was to come, revision 11 says")]
     [InlineData("end too late", "The page promises records before 22")]
+    [InlineData("end behind the source's", "a page says that it goes to revision 22, and its source is at 20")]
     [InlineData("end too early", "The page promises records before 20")]
     [InlineData("beginning too late", "a page starts at revision 12, 11 was to come")]
     [InlineData("beginning too early", "a page starts at revision 10, 11 was to come")]
@@ -89,7 +90,8 @@ public sealed class HostilePagesTests(HostileHub hub) : IClassFixture<HostileHub
             "log time that goes back" => Forge(page, log => log.Add(HubStore.Flags, s_good, logTime: new(1_699_999_999_999))),
             "keyspace that does not exist" => Forge(page, log => log.Add(new(7), s_good)),
             "gap in the keyspace" => Forge(page, log => log.Add(HubStore.Flags, s_good, skipSequences: 1)),
-            "end too late" => page with { To = page.To.Next },
+            "end too late" => page with { To = page.To.Next, Source = page.Source with { Revision = page.To } },
+            "end behind the source's" => page with { To = page.To.Next },
             "end too early" => page with { To = new(page.To.Value - 1) },
             "beginning too late" => page with { From = page.From.Next },
             "beginning too early" => page with { From = new(page.From.Value - 1) },

@@ -77,6 +77,28 @@ public sealed class SnapshotSourceTests : IDisposable
     }
 
     [Fact]
+    public async Task The_log_is_held_from_where_a_child_stands_that_adds_keyspaces_and_behind_the_snapshot_for_all_others()
+    {
+        var (child, end) = (NodeId.Parse("eu-0"), _hub.Store.Progress.Position.Revision.Next);
+        OpenSnapshotRequest Adds(long applied) => new(child, RegionName.Parse("eu"), default, ["flags"], [], true, new(applied));
+        var opened = await _source.OpenAsync(Adds(100), Stop);
+        Assert.Equal(SnapshotStatus.Ok, opened.Status);
+        Assert.Equal([new(child, new(101))], _source.Holds);
+
+        // It has the copy, and pulls up to it before it takes it in.
+        await _source.CloseAsync(opened.Session, Stop);
+        Assert.Equal([new(child, new(101))], _source.Holds);
+        foreach (var strange in new[] { -5L, long.MaxValue, end.Value - 1 })
+        {
+            Assert.Equal(SnapshotStatus.Ok, (await _source.OpenAsync(Adds(strange), Stop)).Status);
+            Assert.Equal([new(child, end)], _source.Holds);
+        }
+
+        await Open("eu-0");
+        Assert.Equal([new(child, end)], _source.Holds);
+    }
+
+    [Fact]
     public async Task A_part_that_there_is_none_of_is_refused()
     {
         var session = (await Open("eu-0")).Session;

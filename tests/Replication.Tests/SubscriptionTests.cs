@@ -1,6 +1,7 @@
 using Quicksilver.Model;
 using Quicksilver.Sequencing;
 using Quicksilver.Storage;
+using Quicksilver.Storage.Native;
 using Quicksilver.Testing;
 
 namespace Quicksilver.Replication.Tests;
@@ -125,6 +126,59 @@ public sealed class SubscriptionTests : IDisposable
                 Assert.True(!value.StartsWith("of ", StringComparison.Ordinal) || subscription.Includes(KeyspaceName.Parse(value.Split(' ')[1])) || record.Header.Keyspace == HubStore.Flags, value);
             }
         }
+    }
+
+    [Fact]
+    public async Task A_source_whose_record_of_a_drop_is_damaged_says_so_and_leaves_nothing_out()
+    {
+        _hub.ApplyOne(_hub.Commands.Create("route-eu"));
+        using var view = _hub.Store.AcquireView();
+        var keyspace = view.FindKeyspace(KeyspaceName.Parse("route-eu"))!.Id;
+        for (var i = 0; i < 20; i++)
+        {
+            _hub.ApplyOne(_hub.Commands.Put(keyspace, $"k{i}", "v"));
+        }
+
+        var drop = _hub.ApplyOne(_hub.Commands.Drop("route-eu")).Revision;
+        using var source = Source(_hub.Store, "hub-0", 1_000);
+        async Task<LogPage> FirstAsync()
+        {
+            var opened = await source.OpenAsync(Request(new() { Subscription = Of("route-*") }, "eu-0"), Stop);
+            return await source.NextAsync(new(opened.Session, 0, default, 10, TimeSpan.Zero), Stop);
+        }
+
+        Assert.Equal(PageStatus.Ok, (await FirstAsync()).Status);
+
+        // The id of the keyspace that goes is the last thing before the chains.
+        var record = _hub.Records()[(int)drop.Value - 1];
+        record[^((2 * ChainHash.SizeBytes) + 1)] ^= 1;
+        var key = new byte[StorageKeys.RevisionBytes];
+        StorageKeys.WriteRevision(key, drop);
+        var batch = new WriteBatchBuilder();
+        batch.Put(_hub.Store.Database.FamilyId(ColumnFamily.Log), key, record);
+        _hub.Store.Database.Write(batch);
+        _hub.Store.Publish(_hub.Store.Progress);
+        Assert.Equal(PageStatus.SourceDamaged, (await FirstAsync()).Status);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_session_ends_where_its_source_lets_go_of_what_the_child_holds(bool isPart)
+    {
+        Write(new(3), 100);
+        using var hub = Source(_hub.Store, "hub-0", 10);
+        using var middle = new ReplicaStore(_directory.Sub("middle"));
+        await PullAsync(hub, middle, new(3));
+        using var between = Source(middle.Store, "eu-0", 10);
+        var opened = await between.OpenAsync(Request(new() { Subscription = isPart ? Of("rules") : Subscription.All }, "eu-1"), Stop);
+        Assert.Equal(OpenPullStatus.Open, opened.Status);
+        Assert.Equal(PageStatus.Ok, (await between.NextAsync(new(opened.Session, 0, default, 500, TimeSpan.Zero), Stop)).Status);
+
+        // A page from here on would lack records of the child's, and nothing in it would show that.
+        middle.Store.Subscribe(Of("route-*"));
+        Assert.Equal(PageStatus.SessionLost, (await between.NextAsync(new(opened.Session, 1, default, 500, TimeSpan.Zero), Stop)).Status);
+        Assert.Equal(OpenPullStatus.NotHeld, (await between.OpenAsync(Request(new() { Subscription = Of("rules") }, "eu-1"), Stop)).Status);
     }
 
     [Theory]

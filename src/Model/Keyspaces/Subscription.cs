@@ -5,7 +5,7 @@ namespace Quicksilver.Model;
 
 /// <summary>
 /// Which keyspaces a replica holds: all, or those whose name matches one of some patterns, where <c>*</c> stands for any characters. The
-/// catalog is always among them. Immutable; two are equal where they have the same patterns.
+/// catalog is always among them. Immutable, without patterns that others of it cover; two are equal where they mean the same.
 /// </summary>
 public sealed class Subscription : IEquatable<Subscription>
 {
@@ -38,11 +38,29 @@ public sealed class Subscription : IEquatable<Subscription>
     public bool Covers(Subscription other) =>
         _patterns is null || (other._patterns is not null && Array.TrueForAll(other._patterns, Includes));
 
-    /// <summary>What is surely in both.</summary>
+    /// <summary>What is surely in both: at most <see cref="MaxPatterns"/> of it.</summary>
     public Subscription Common(Subscription other) =>
         IsAll ? other
         : other.IsAll ? this
-        : new([.. _patterns!.Where(other.Includes).Concat(other._patterns!.Where(Includes)).Distinct().Order(StringComparer.Ordinal)]);
+        : new([.. Shortest(_patterns!.Where(other.Includes).Concat(other._patterns!.Where(Includes))).Take(MaxPatterns)]);
+
+    /// <summary>In order, and without those that another covers.</summary>
+    private static IEnumerable<string> Shortest(IEnumerable<string> patterns)
+    {
+        var all = patterns.Select(OneStar).Distinct().Order(StringComparer.Ordinal).ToList();
+        return all.Where(pattern => !all.Exists(other => other != pattern && Matches(other, pattern)));
+    }
+
+    /// <summary>Two stars in a row say what one says.</summary>
+    private static string OneStar(string pattern)
+    {
+        while (pattern.Contains("**", StringComparison.Ordinal))
+        {
+            pattern = pattern.Replace("**", "*", StringComparison.Ordinal);
+        }
+
+        return pattern;
+    }
 
     /// <summary>
     /// Reads patterns; null means all keyspaces. False where there are too many or one could be the name of none, with the reason.
@@ -51,7 +69,7 @@ public sealed class Subscription : IEquatable<Subscription>
         IReadOnlyCollection<string>? patterns, [NotNullWhen(true)] out Subscription? subscription, [NotNullWhen(false)] out string? problem)
     {
         (subscription, problem) = (null, null);
-        if (patterns is null || patterns.Contains("*"))
+        if (patterns is null || patterns.Any(static pattern => pattern is { Length: > 0 and <= Names.MaxLength } && OneStar(pattern) == "*"))
         {
             subscription = All;
             return true;
@@ -73,7 +91,7 @@ public sealed class Subscription : IEquatable<Subscription>
             }
         }
 
-        subscription = new([.. patterns.Distinct().Order(StringComparer.Ordinal)]);
+        subscription = new([.. Shortest(patterns)]);
         return true;
     }
 

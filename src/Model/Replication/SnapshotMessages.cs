@@ -32,6 +32,7 @@ public enum SnapshotSection : byte
 /// <param name="Keyspaces">Patterns of the keyspaces that the child will hold, see <see cref="Subscription"/>; null for all.</param>
 /// <param name="Except">Patterns of those that it holds already, at a position that the snapshot must not be before; null for none.</param>
 /// <param name="Adds">True where the child keeps what it has, and <paramref name="Except"/> counts.</param>
+/// <param name="Applied">Where the child stands: one that adds pulls on from there, up to the snapshot, before it takes it in.</param>
 [GenerateSerializer, Immutable, Alias("qs.OpenSnapshotRequest")]
 public sealed record OpenSnapshotRequest(
     [property: Id(0)] NodeId Child,
@@ -39,7 +40,8 @@ public sealed record OpenSnapshotRequest(
     [property: Id(2)] ClusterUuid Cluster,
     [property: Id(3)] string[]? Keyspaces = null,
     [property: Id(4)] string[]? Except = null,
-    [property: Id(5)] bool Adds = false);
+    [property: Id(5)] bool Adds = false,
+    [property: Id(6)] Revision Applied = default);
 
 /// <summary>Answer to whoever asks for a snapshot or a block of it. On the wire: explicit numbers, append-only.</summary>
 public enum SnapshotStatus : byte

@@ -16,6 +16,7 @@ namespace Quicksilver.Replication;
 /// can have been put back from old copies. Where every source has spoken and no two such agree, the replica stops.
 ///
 /// A replica that is to hold more keyspaces than it does takes a copy of those, pulls to the revision that the copy is of, and puts it in place.
+/// Where no such copy comes, it pulls what it holds for a while before it tries again.
 ///
 /// Invariant: pages are applied in the order of their request numbers, and only where a page starts right after the applied
 /// position. Everything else about a page is checked where it is applied, against the chains.
@@ -46,10 +47,14 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
     // Keyspaces are missing, and the revision that the copy of them is of, once it is here.
     private bool _adds;
     private bool _replaces;
-
-    // What is on disk is damaged, and to be replaced by a copy.
-    private bool _heals;
+    private bool _addPaused;
+    private int _addFailures;
+    private string? _addTrouble;
     private Revision? _addAt;
+
+    // What is on disk is damaged, and to be replaced by a copy; and whom the last copy of everything is from.
+    private bool _heals;
+    private NodeId _copiedFrom;
 
     public ProgressState State { get; private set; }
 
@@ -99,7 +104,12 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
         {
             case ProgressEvent.LinkUp up:
                 (_linked, _others) = (true, up.Others);
-                (_failuresHere, _refusals) = up.Node == _node ? (_failuresHere, _refusals) : (0, 0);
+                if (up.Node != _node)
+                {
+                    // It may have what the last one had not.
+                    (_failuresHere, _refusals, _addFailures, _addPaused) = (0, 0, 0, false);
+                }
+
                 (_node, _roundTrip) = (up.Node, up.RoundTrip);
                 Probe(effects);
                 break;
@@ -133,11 +143,13 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
                 TakePages(effects);
                 break;
             case ProgressEvent.Damaged damaged:
-                (_heals, Trouble) = (true, damaged.Why);
-                if (State == ProgressState.Pulling)
+                OnDamaged(damaged, effects);
+                break;
+            case ProgressEvent.AddDue:
+                _addPaused = false;
+                if (_adds && _addAt is null && State == ProgressState.Pulling)
                 {
-                    // A source that has what this replica has.
-                    Bootstrap(effects);
+                    Probe(effects);
                 }
 
                 break;
@@ -155,13 +167,15 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
                 Reset(installed.Progress);
                 Bootstraps++;
                 _failures = _failuresHere = 0;
-                (_quarantines, _heals) = (false, false);
+
+                // Keyspaces that were added mend nothing of what was there.
+                (_quarantines, _heals) = (false, _heals && !_replaces);
+                (_addFailures, _addTrouble) = (0, null);
                 _against.Clear();
                 Probe(effects);
                 break;
             case ProgressEvent.BootstrapFailed failed when failed.Attempt == _attempt && State == ProgressState.Bootstrapping:
-                _addAt = null;
-                BackOff(PullProblem.BootstrapFailed, $"no copy of the source's state: {failed.Why}", effects);
+                OnBootstrapFailed(failed.Why, effects);
                 break;
         }
     }
@@ -195,7 +209,7 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
                     break;
                 }
 
-                if (_adds && _addAt is null)
+                if (_adds && _addAt is null && !_addPaused)
                 {
                     Leave(ProgressState.Bootstrapping);
                     _replaces = false;
@@ -254,7 +268,7 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
         // A page without records proves nothing of those that were refused.
         _refusals = hasApplied ? 0 : _refusals;
         _failures = _failuresHere = _refusals;
-        (Problem, Trouble) = (PullProblem.None, null);
+        (Problem, Trouble) = (PullProblem.None, _addTrouble);
     }
 
     /// <summary>Takes what has arrived in its turn, up to the first page with records: the rest waits until those are applied.</summary>
@@ -314,6 +328,14 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
                 return;
             }
 
+            if (page.To.Value > page.Source.Revision.Value + 1)
+            {
+                // Of a part of the log nothing else bounds it: this replica would believe to be where nobody is.
+                RefusedPages++;
+                BackOff(PullProblem.PageRefused, $"a page says that it goes to revision {page.To}, and its source is at {page.Source.Revision}", effects);
+                return;
+            }
+
             Source = page.Source;
             Ask(effects);
             if (page.To > page.From)
@@ -325,39 +347,6 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
             Succeed(hasApplied: false);
             effects.Add(new ProgressEffect.Level(page, at));
         }
-    }
-
-    private void OnReceived(Revision at, List<ProgressEffect> effects)
-    {
-        if (_replaces)
-        {
-            effects.Add(new ProgressEffect.Install(_attempt, _quarantines));
-            return;
-        }
-
-        _addAt = at;
-        if (_own.Position.Revision == at)
-        {
-            InstallAdded(effects);
-        }
-        else
-        {
-            Probe(effects);
-        }
-    }
-
-    private void InstallAdded(List<ProgressEffect> effects)
-    {
-        Leave(ProgressState.Bootstrapping);
-        effects.Add(new ProgressEffect.Install(_attempt, Quarantine: false, Adds: true));
-    }
-
-    /// <summary>A copy of everything takes the place of what is here, and of what was to be added to it.</summary>
-    private void Bootstrap(List<ProgressEffect> effects)
-    {
-        Leave(ProgressState.Bootstrapping);
-        (_replaces, _addAt) = (true, null);
-        effects.Add(new ProgressEffect.Bootstrap(_attempt));
     }
 
     /// <summary>Requests to keep open: one for each period of a round trip, and one that is being answered.</summary>

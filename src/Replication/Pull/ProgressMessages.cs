@@ -34,7 +34,11 @@ public abstract record ProgressEvent
     public sealed record ApplyFailed(string Why) : ProgressEvent;
 
     /// <summary>What this replica has on disk is damaged: it needs a copy of everything.</summary>
-    public sealed record Damaged(string Why) : ProgressEvent;
+    /// <param name="Again">It was damaged before, and the copy that was taken for it is damaged as well.</param>
+    public sealed record Damaged(string Why, bool Again = false) : ProgressEvent;
+
+    /// <summary>Keyspaces that could not be added may be tried again.</summary>
+    public sealed record AddDue : ProgressEvent;
 
     /// <summary>A copy of the source's state is here, whole.</summary>
     /// <param name="At">The revision that it is of.</param>
@@ -77,6 +81,9 @@ public abstract record ProgressEffect
 
     /// <summary>Give up the link for one to another source. LinkLost follows, and LinkUp.</summary>
     public sealed record LeaveSource(SourceFault Fault, string Why) : ProgressEffect;
+
+    /// <summary>Let this much time pass, whatever happens meanwhile, then say AddDue.</summary>
+    public sealed record AddLater(TimeSpan Duration) : ProgressEffect;
 
     /// <summary>Let this much time pass, then say WaitOver.</summary>
     public sealed record Wait(long Attempt, TimeSpan Duration) : ProgressEffect;

@@ -40,6 +40,12 @@ public sealed record PullOptions
     /// <summary>First wait after a failure; doubles up to <see cref="MaxBackoff"/>. Default 50 ms.</summary>
     public TimeSpan MinBackoff { get; init; } = TimeSpan.FromMilliseconds(50);
 
+    /// <summary>
+    /// Where keyspaces are to be added and no copy of them comes, those that are held are pulled for this long before the next try. Default
+    /// 1 minute.
+    /// </summary>
+    public TimeSpan AddPause { get; init; } = TimeSpan.FromMinutes(1);
+
     /// <summary>Longest wait after repeated failures. Default 2 s.</summary>
     public TimeSpan MaxBackoff { get; init; } = TimeSpan.FromSeconds(2);
 }

@@ -54,6 +54,11 @@ public sealed partial class Replicator
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
+            if (bootstrap.Adds && !_stop.IsCancellationRequested)
+            {
+                LogNotAdded(e.Message);
+            }
+
             // Whatever it was: what was received stays, and the next try goes on.
             _events.Writer.TryWrite(new(new ProgressEvent.BootstrapFailed(bootstrap.Attempt, e.Message)));
             return null;
@@ -127,6 +132,9 @@ public sealed partial class Replicator
 
     [LoggerMessage(16, LogLevel.Information, "This node is to hold {Wanted}, and holds {Keyspaces}: the others are copied from a source.")]
     private partial void LogAdds(Subscription wanted, Subscription keyspaces);
+
+    [LoggerMessage(17, LogLevel.Warning, "No copy of the keyspaces that this node is to hold and does not, and it is tried again: {Why}")]
+    private partial void LogNotAdded(string why);
 
     [LoggerMessage(12, LogLevel.Warning, "What was received of a copy could not be deleted: {Why}")]
     private partial void LogNotDiscarded(string why);

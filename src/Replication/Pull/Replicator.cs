@@ -74,10 +74,17 @@ public sealed partial class Replicator : IAsyncDisposable
 
     public ReplicationStatus Status => Volatile.Read(ref _status);
 
-    public void Start() => _loop = RunAsync();
+    /// <summary>When it returns, the store holds nothing that is not wanted.</summary>
+    public void Start()
+    {
+        Subscribe();
+        _progress.Reset(_store.Progress);
+        _loop = RunAsync();
+    }
 
     /// <summary>What is on disk is damaged: a copy of a source that has the same history takes its place.</summary>
-    public void Heal(string why) => _events.Writer.TryWrite(new(new ProgressEvent.Damaged(why)));
+    /// <param name="again">The copy that was taken last is damaged as well.</param>
+    public void Heal(string why, bool again) => _events.Writer.TryWrite(new(new ProgressEvent.Damaged(why, again)));
 
     public async Task StopAsync()
     {
@@ -88,8 +95,6 @@ public sealed partial class Replicator : IAsyncDisposable
     private async Task RunAsync()
     {
         await Task.Yield();
-        Subscribe();
-        _progress.Reset(_store.Progress);
         var links = FollowLinksAsync();
         var effects = new List<ProgressEffect>();
         try
@@ -149,7 +154,10 @@ public sealed partial class Replicator : IAsyncDisposable
             case ProgressEffect.Level level:
                 return Level(level.Page, level.At);
             case ProgressEffect.Wait wait:
-                _ = WaitAsync(wait);
+                _ = WaitAsync(wait.Duration, new ProgressEvent.WaitOver(wait.Attempt));
+                return null;
+            case ProgressEffect.AddLater later:
+                _ = WaitAsync(later.Duration, new ProgressEvent.AddDue());
                 return null;
             case ProgressEffect.Bootstrap bootstrap:
                 _receiving = ReceiveAsync(bootstrap, _receiving);
@@ -253,10 +261,10 @@ public sealed partial class Replicator : IAsyncDisposable
         }
     }
 
-    private async Task WaitAsync(ProgressEffect.Wait wait)
+    private async Task WaitAsync(TimeSpan duration, ProgressEvent over)
     {
-        await Task.Delay(wait.Duration, _time, _stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        _events.Writer.TryWrite(new(new ProgressEvent.WaitOver(wait.Attempt)));
+        await Task.Delay(duration, _time, _stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        _events.Writer.TryWrite(new(over));
     }
 
     private async Task FollowLinksAsync()

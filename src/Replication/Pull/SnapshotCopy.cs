@@ -114,7 +114,9 @@ public sealed partial class SnapshotCopy(ReplicaIdentity self, NodeStore store, 
         CancellationToken cancellation)
     {
         var opened = await source.OpenAsync(
-            new(self.Node, self.Region, store.Progress.Cluster, wanted.Patterns?.ToArray(), held?.Patterns?.ToArray(), held is not null), cancellation).ConfigureAwait(false);
+            new(
+                self.Node, self.Region, store.Progress.Cluster, wanted.Patterns?.ToArray(), held?.Patterns?.ToArray(), held is not null,
+                store.Progress.Position.Revision), cancellation).ConfigureAwait(false);
         if (opened.Status != SnapshotStatus.Ok)
         {
             throw new InvalidOperationException($"The source sends no snapshot: {opened.Status}.");

@@ -131,14 +131,13 @@ public sealed class LogSource(
                 {
                     session = ++_lastSession;
                     var child = new PullChild(request.Child, request.Region, request.Gateway, request.Position.Revision);
-                    var selection = subscription.IsAll ? null : new LogSelection(subscription, options.FarRecords);
                     if (_sessions.TryGetValue(request.Child, out var before))
                     {
                         _byId.Remove(before.Id);
                     }
 
                     _byId[session] = _sessions[request.Child] =
-                        new(session, child, request.Position.Revision.Next, chain, selection, path, request.Accepts, time.GetTimestamp());
+                        new(session, child, request.Position.Revision.Next, chain, subscription, options.FarRecords, path, request.Accepts, time.GetTimestamp());
                 }
             }
         }
@@ -254,6 +253,12 @@ public sealed class LogSource(
     {
         using var view = store.AcquireView();
         var from = session.Cursor;
+        if (!session.IsCoveredBy(view.Progress.Subscription))
+        {
+            // Pages from here on would lack what this node has let go, and nothing in them would show it.
+            return Header(PageStatus.SessionLost, view.Progress, from);
+        }
+
         if (view.Position.Revision < from)
         {
             return Header(PageStatus.Ok, view.Progress, from);

@@ -8,13 +8,14 @@ namespace Quicksilver.Replication;
 /// in. Invariant: the answers 0 to n-1 together are exactly the records from the first cursor to the current one.
 /// </summary>
 internal sealed class PullSession(
-    long id, PullChild child, Revision cursor, ChainHash? chain, LogSelection? selection, NodeId[] path, PageEncoding accepts, long now)
+    long id, PullChild child, Revision cursor, ChainHash? chain, Subscription subscription, long far, NodeId[] path, PageEncoding accepts, long now)
 {
     /// <summary>How far ahead of its turn a request may be.</summary>
     private const int MaxAhead = 64;
 
     private readonly Lock _gate = new();
     private readonly Dictionary<long, TaskCompletionSource> _early = [];
+    private Subscription? _covering;
     private NodeId[] _toldPath = path;
     private long _turn;
     private bool _busy;
@@ -31,7 +32,7 @@ internal sealed class PullSession(
     public ChainHash? Chain { get; private set; } = chain;
 
     /// <summary>What of the log the child gets; null for all of it.</summary>
-    public LogSelection? Selection { get; } = selection;
+    public LogSelection? Selection { get; } = subscription.IsAll ? null : new(subscription, far);
 
     /// <summary>The last page had nothing for the child. For the one whose turn it is.</summary>
     public bool WasEmpty { get; set; }
@@ -43,6 +44,18 @@ internal sealed class PullSession(
 
     /// <summary>Null where the child takes pages only as they are.</summary>
     public PageCompression? Compression { get; } = accepts == PageEncoding.Zstd ? new() : null;
+
+    /// <summary>Whether a store that holds this has all that the child wants: it may have let something go. For the one whose turn it is.</summary>
+    public bool IsCoveredBy(Subscription held)
+    {
+        if (ReferenceEquals(held, _covering))
+        {
+            return true;
+        }
+
+        _covering = held.Covers(subscription) ? held : null;
+        return _covering is not null;
+    }
 
     /// <summary>
     /// Waits for the turn of a request. False where its number was answered already or is far ahead, where the session broke, or

@@ -41,9 +41,12 @@ public sealed class SnapshotSource(
     // A source that restarts must not give out the numbers of its last life.
     private long _lastSession = time.GetUtcNow().UtcTicks;
 
-    private sealed class Session(long id, View view, SnapshotSelection? selection, long at)
+    private sealed class Session(long id, View view, SnapshotSelection? selection, Revision needs, long at)
     {
         public long Id { get; } = id;
+
+        /// <summary>The first record of the log that the child will ask for.</summary>
+        public Revision Needs { get; } = needs;
 
         public View View { get; } = view;
 
@@ -83,7 +86,7 @@ public sealed class SnapshotSource(
 
                 return
                 [
-                    .. _sessions.Select(session => new RetentionHold(session.Key, session.Value.View.Position.Revision.Next)),
+                    .. _sessions.Select(session => new RetentionHold(session.Key, session.Value.Needs)),
                     .. _sent.Select(sent => new RetentionHold(sent.Key, sent.Value.From)),
                 ];
             }
@@ -147,7 +150,10 @@ public sealed class SnapshotSource(
                 End(before);
             }
 
-            var session = new Session(++_lastSession, view, selection, time.GetTimestamp());
+            // One that adds pulls up to the snapshot first, by the log.
+            var end = view.Position.Revision;
+            var needs = request.Adds && request.Applied >= Revision.None && request.Applied < end ? request.Applied.Next : end.Next;
+            var session = new Session(++_lastSession, view, selection, needs, time.GetTimestamp());
             _sessions.Add(request.Child, session);
             _sweeper ??= time.CreateTimer(_ => Sweep(), null, SweepPeriod, SweepPeriod);
             var header = new ByteWriter();
@@ -222,7 +228,7 @@ public sealed class SnapshotSource(
         {
             if (_sessions.FirstOrDefault(open => open.Value.Id == session) is { Value: { } closed, Key: var child })
             {
-                _sent[child] = (closed.View.Position.Revision.Next, time.GetTimestamp());
+                _sent[child] = (closed.Needs, time.GetTimestamp());
                 Forget(open => open == closed);
             }
         }

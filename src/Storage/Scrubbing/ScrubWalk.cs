@@ -21,8 +21,11 @@ public sealed class ScrubWalk(NodeStore store)
     private readonly KeyspaceChains _chains = new();
     private Part _part = Part.Rows;
     private byte[] _after = [];
-    private Database? _database;
+    private (Database? Database, Subscription? Subscription) _of;
     private Revision _next;
+
+    // The last one there was when the records' turn came: what is written from then on is for the next pass.
+    private Revision? _end;
     private ChainHash _chain;
 
     /// <summary>Rows looked at.</summary>
@@ -41,10 +44,11 @@ public sealed class ScrubWalk(NodeStore store)
         var options = view.CreateScrubOptions();
         try
         {
-            if (view.Database != _database)
+            var of = (view.Database, view.Progress.Subscription);
+            if (of != _of)
             {
-                // A copy came in between: its log is another.
-                (_database, _next) = (view.Database, default);
+                // A copy came in between, or keyspaces were added or let go: the log is another, and the chains begin anew.
+                (_of, _next, _end) = (of, default, null);
             }
 
             while (_part != Part.Done)
@@ -96,6 +100,12 @@ public sealed class ScrubWalk(NodeStore store)
     private static void CheckRow(View view, IntPtr options, ReadOnlySpan<byte> key, ReadOnlySpan<byte> value)
     {
         var keyspace = new KeyspaceId(BinaryPrimitives.ReadUInt32BigEndian(key));
+        if (keyspace != KeyspaceId.Catalog && view.FindKeyspace(keyspace) is null)
+        {
+            // Of one that is being added: nobody reads it yet, and no record here made it.
+            return;
+        }
+
         var row = DataRow.Parse(value);
         if (row.Revision > view.Position.Revision || row.Revision == Revision.None)
         {
@@ -103,12 +113,6 @@ public sealed class ScrubWalk(NodeStore store)
         }
 
         if (row.Revision < view.Progress.Oldest)
-        {
-            return;
-        }
-
-        // It may be one that is being added, and whose record never was here.
-        if (keyspace != KeyspaceId.Catalog && view.FindKeyspace(keyspace) is null)
         {
             return;
         }
@@ -154,6 +158,7 @@ public sealed class ScrubWalk(NodeStore store)
     private long WalkRecords(View view, IntPtr options, int maxBytes)
     {
         var progress = view.Progress;
+        var end = _end ??= view.Position.Revision;
         if (_next < progress.Oldest)
         {
             // The beginning, also where it was cut in the meantime.
@@ -165,7 +170,7 @@ public sealed class ScrubWalk(NodeStore store)
         Span<byte> start = stackalloc byte[StorageKeys.RevisionBytes];
         StorageKeys.WriteRevision(start, _next);
         using var records = new DbIterator(view.Database, options, ColumnFamily.Log);
-        for (var more = records.Seek(start); more && StorageKeys.ReadRevision(records.Key) <= view.Position.Revision; more = records.Next())
+        for (var more = records.Seek(start); more && StorageKeys.ReadRevision(records.Key) <= end; more = records.Next())
         {
             var revision = StorageKeys.ReadRevision(records.Key);
             CheckRecord(view, options, revision, records.Value);
@@ -178,7 +183,7 @@ public sealed class ScrubWalk(NodeStore store)
             }
         }
 
-        if (progress.Subscription.IsAll && _next <= view.Position.Revision)
+        if (progress.Subscription.IsAll && _next <= end)
         {
             throw Damaged($"the change log lacks revision {_next}");
         }

@@ -26,6 +26,7 @@ public sealed class LogSelection(Subscription subscription, long far = LogSelect
 
     private readonly HashSet<KeyspaceId> _ids = [KeyspaceId.Catalog];
     private readonly KeyspaceChains _chains = new();
+    private readonly KeyspaceChains _catalog = new();
     private readonly Dictionary<KeyspaceId, KeyspaceSequence> _next = [];
     private Revision _nextAt;
     private Revision _knownUpTo = new(-1);
@@ -87,6 +88,8 @@ public sealed class LogSelection(Subscription subscription, long far = LogSelect
             }
         }
 
+        // In their order, each against the one before: a keyspace that is left out for a damaged one would leave no trace in a page.
+        changes.Reverse();
         using var log = view.OpenLog();
         foreach (var revision in changes)
         {
@@ -95,6 +98,7 @@ public sealed class LogSelection(Subscription subscription, long far = LogSelect
                 throw new StorageException(StorageFault.Corrupt, $"The change log lacks revision {revision}, which the catalog has.");
             }
 
+            _catalog.Check(view, log.Record, revision);
             Undamaged.Read(log.Record, LearnFrom, $"revision {revision}");
         }
 
