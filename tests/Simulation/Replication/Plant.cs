@@ -28,4 +28,25 @@ internal enum Plant
 
     /// <summary>After a loss of power the position is there, and the records that led to it are not.</summary>
     KeepsThePositionAlone = 8,
+
+    /// <summary>A source leaves out a record that the child has asked for, now and then.</summary>
+    FiltersOneTooMany = 9,
+
+    /// <summary>The rows of a copy of keyspaces to add are of a later revision than it says.</summary>
+    CopiesALaterState = 10,
+
+    /// <summary>A replica that is to hold fewer keyspaces says so and keeps the rows.</summary>
+    KeepsWhatItLetGo = 11,
+
+    /// <summary>A page that ends between two records of a part says that there is nothing more for the child up to the end of the log.</summary>
+    ReachesTooFar = 12,
+
+    /// <summary>A source does not look whether it holds what it is asked for.</summary>
+    ServesWhatItLacks = 13,
+
+    /// <summary>A source sends all keyspaces to whoever asked for some, and replicas take what comes.</summary>
+    SendsEverything = 14,
+
+    /// <summary>A replica that is to hold more keyspaces goes on as if it held them.</summary>
+    ForgetsToAdd = 15,
 }

@@ -1,4 +1,3 @@
-using Quicksilver.Model;
 using Quicksilver.Simulation.Replication.Checkers;
 
 namespace Quicksilver.Simulation.Replication;
@@ -11,8 +10,9 @@ internal sealed record TreeOutcome(string TraceHash, List<string> Wrong, Diction
 
 /// <summary>
 /// A hub and up to 30 nodes of other regions on virtual time, from one seed: relays pull from the hub, or from a node of another region, and
-/// the rest of a region from its relays. Workload: a writer at the hub, whose log is cut. Faults: see <see cref="Strikes"/>. Then everything
-/// heals, the writer stops, all must be level and pull from where they should; and some records more must cross each link once.
+/// the rest of a region from its relays. In half of the histories many of them hold some keyspaces only (<see cref="Subscriptions"/>). Workload:
+/// a writer at the hub (<see cref="SimulatedWriter"/>), whose log is cut. Faults: see <see cref="Strikes"/>. Then everything heals, the writer
+/// stops, all must be level and pull from where they should; and some records more must cross each link once.
 /// </summary>
 internal sealed class ReplicationSimulation
 {
@@ -24,6 +24,7 @@ internal sealed class ReplicationSimulation
     private static readonly TimeSpan Stretch = TimeSpan.FromMilliseconds(500);
 
     private readonly World _world;
+    private readonly SimulatedWriter _writer;
     private readonly Strikes _strikes;
     private readonly bool _isCalm;
     private readonly double _writePeriod;
@@ -32,7 +33,8 @@ internal sealed class ReplicationSimulation
     private ReplicationSimulation(int seed, Plant plant, TextWriter? text)
     {
         _world = new(seed, plant, text);
-        _strikes = new(_world, Write);
+        _writer = new(_world);
+        _strikes = new(_world, _writer.Write);
         _isCalm = Simulator.Chance(0.1);
         _writePeriod = 30 + (300 * Simulator.Random.NextDouble());
         Build();
@@ -86,6 +88,9 @@ internal sealed class ReplicationSimulation
                 _world.Network.SetWay(places[i], places[j], Simulator.Between(0.5, 60).TotalMilliseconds);
             }
         }
+
+        _world.HasParts = Simulator.Chance(0.5);
+        Subscriptions.Draw(_world);
     }
 
     private static string NameOf(int region) => $"{(char)('a' + region)}";
@@ -103,7 +108,7 @@ internal sealed class ReplicationSimulation
 
         _world.Hub.Store.Form();
         _world.Hub.Start();
-        Write(Simulator.Random.Next(2) * Simulator.Random.Next(300));
+        _writer.Write(Simulator.Random.Next(2) * Simulator.Random.Next(300));
         foreach (var node in _world.Nodes.Where(node => !node.IsHub))
         {
             Simulator.After(Simulator.Between(0, 2_500), $"{node.Id} starts", () =>
@@ -154,7 +159,7 @@ internal sealed class ReplicationSimulation
         _world.Checks.Egress.Begin();
         for (var i = 0; i < Batches; i++)
         {
-            Write(1 + Simulator.Random.Next(5));
+            _writer.Write(1 + Simulator.Random.Next(5));
             if (!RunFor(TimeSpan.FromMilliseconds(50)))
             {
                 return;
@@ -192,27 +197,8 @@ internal sealed class ReplicationSimulation
     {
         if (_isWriting)
         {
-            Write(1 + Simulator.Random.Next(8));
+            _writer.Write(1 + Simulator.Random.Next(8));
             WriteLater();
         }
     });
-
-    private void Write(int count)
-    {
-        var hub = _world.Hub;
-        if (!hub.IsUp || count == 0)
-        {
-            return;
-        }
-
-        var now = hub.LogClock.Now;
-        var records = new List<ReadOnlyMemory<byte>>();
-        for (var i = 0; i < count; i++)
-        {
-            records.Add(_world.Truth.Append(now, Simulator.Random));
-        }
-
-        Simulator.Note($"the hub is at revision {_world.Truth.Last}");
-        hub.Store.Append(records, _world.Truth, now);
-    }
 }

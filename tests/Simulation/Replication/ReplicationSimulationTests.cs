@@ -5,9 +5,9 @@ using Quicksilver.Testing;
 namespace Quicksilver.Simulation.Replication;
 
 /// <summary>
-/// Goal: whatever nodes, disks and ways do, each replica shows a prefix of the hub's log, applies each record once, ends level when all has
-/// healed, and pulls from where it should. Method: seeded histories of a simulated tree on virtual time, with the state machines of the
-/// product; a seed is a history.
+/// Goal: whatever nodes, disks and ways do, each replica shows a prefix of the hub's log, or of some keyspaces exactly what the hub had of them,
+/// applies each record once, ends level when all has healed, and pulls from where it should. Method: seeded histories of a simulated tree on
+/// virtual time, with the state machines of the product; a seed is a history.
 /// </summary>
 public sealed class ReplicationSimulationTests
 {
@@ -49,7 +49,10 @@ public sealed class ReplicationSimulationTests
         {
             "open: Open", "open: TooOld", "open: SourceBehind", "open: Cycle", "open: Unavailable", "page: SessionLost", "pages refused", "bootstraps",
             "copies gone on with", "cuts", "losses of power with records", "new disks", "records damaged", "links lost in silence", "left: Failing",
-            "left: Cycle", "better sources", "egress counted",
+            "left: Cycle", "better sources", "egress counted", "keyspaces dropped", "keyspaces created again", "keyspaces let go", "keyspaces added",
+            "open: NotHeld", "copies that were not held", "copies of parts begun", "sessions at parts", "positions that a part does not know",
+            "parts read by keyspace", "parts cut between records", "pages that only say how far", "pages applied in part",
+            "restarts for other keyspaces when nothing is wrong",
         })
         {
             Assert.True(counts.GetValueOrDefault(what) > 0, $"'{what}' did not happen in {count} histories.");
@@ -65,6 +68,13 @@ public sealed class ReplicationSimulationTests
     [InlineData((int)Plant.NeverReopens, "liveness")]
     [InlineData((int)Plant.NeverLooks, "egress")]
     [InlineData((int)Plant.KeepsThePositionAlone, "dense")]
+    [InlineData((int)Plant.FiltersOneTooMany, "state")]
+    [InlineData((int)Plant.CopiesALaterState, "state")]
+    [InlineData((int)Plant.KeepsWhatItLetGo, "state")]
+    [InlineData((int)Plant.ReachesTooFar, "state")]
+    [InlineData((int)Plant.ServesWhatItLacks, "subset")]
+    [InlineData((int)Plant.SendsEverything, "selection")]
+    [InlineData((int)Plant.ForgetsToAdd, "liveness")]
     public void A_bug_planted_in_a_tree_is_found_within_a_hundred_histories(int plant, string checker) =>
         Assert.Contains(Enumerable.Range(1, 100), seed => ReplicationSimulation.Run(seed, (Plant)plant).Wrong.Exists(
             wrong => wrong.StartsWith($"{checker}: ", StringComparison.Ordinal)));

@@ -19,7 +19,8 @@ internal sealed class SidePull(World world, SimulatedNode node)
         var connection = new Connection(world, node, world.Hub, world.Hub.Life, reset => reset.Abandon());
         connection.Call<OpenPullAnswer>(
             "open beside", Tuning.CallTimeout,
-            (hub, answer) => answer(hub.Source.Open(new(node.Id, node.Region, node.Id.Value, own.Cluster, own.Position, own.Chain))),
+            (hub, answer) => answer(hub.Source.Open(new(
+                node.Id, node.Region, node.Id.Value, own.Cluster, own.Position, own.Chain, Keyspaces: own.Subscription.Patterns?.ToArray()))),
             opened => Next(connection, opened, 0), _ => Start());
     }
 

@@ -22,16 +22,21 @@ internal sealed class SimulatedCopy(World world, SimulatedNode node, SimulatedRe
 {
     private long _attempt;
 
-    public void Receive(long attempt)
+    // What the store keeps, where it is only to be added to.
+    private Subscription? _held;
+
+    /// <param name="adds">Only of the keyspaces that the store is to hold and does not.</param>
+    public void Receive(long attempt, bool adds)
     {
         _attempt = attempt;
+        _held = adds ? node.Store.Progress.Subscription : null;
         if (replicator.Connection is not { } connection)
         {
             Fail(attempt, "The link is down.");
             return;
         }
 
-        if (node.Incoming is not { } begun || begun.Snapshot.Source != connection.Target.Id || !IsOfUse(begun.Snapshot))
+        if (node.Incoming is not { } begun || begun.Snapshot.Source != connection.Target.Id || IsInPlace(begun.Snapshot) || !IsOfUse(begun.Snapshot))
         {
             Begin(attempt, connection);
             return;
@@ -41,15 +46,20 @@ internal sealed class SimulatedCopy(World world, SimulatedNode node, SimulatedRe
         Continue(attempt, connection);
     }
 
-    private bool IsOfUse(SimulatedSnapshot snapshot)
+    private bool IsOfUse(SimulatedSnapshot snapshot) =>
+        snapshot.Progress.Subscription.Equals(node.Wanted) && Equals(snapshot.Except, _held) && snapshot.Progress.Position.Revision >= node.Store.Last;
+
+    /// <summary>One that was put in place already may still lie there.</summary>
+    private bool IsInPlace(SimulatedSnapshot snapshot)
     {
         var (theirs, own) = (snapshot.Progress, node.Store.Progress);
-        var isOwn = (theirs.Cluster, theirs.Position, theirs.Chain, theirs.Oldest) == (own.Cluster, own.Position, own.Chain, own.Oldest);
-        return !isOwn && theirs.Position.Revision >= own.Position.Revision;
+        return snapshot.Except is null && (theirs.Cluster, theirs.Position, theirs.Chain, theirs.Oldest) == (own.Cluster, own.Position, own.Chain, own.Oldest);
     }
 
-    private void Begin(long attempt, Connection connection) => Ask<SnapshotOffer>(
-        attempt, connection, "open a copy", (source, answer) => answer(source.Snapshots.Open(node.Id, node.Store.Progress.Cluster)), offer =>
+    private void Begin(long attempt, Connection connection)
+    {
+        var (cluster, wanted, held) = (node.Store.Progress.Cluster, node.Wanted, _held);
+        Ask<SnapshotOffer>(attempt, connection, "open a copy", (source, answer) => answer(source.Snapshots.Open(node.Id, cluster, wanted, held)), offer =>
         {
             if (offer.Snapshot is not { } snapshot)
             {
@@ -65,9 +75,11 @@ internal sealed class SimulatedCopy(World world, SimulatedNode node, SimulatedRe
             {
                 node.Incoming = new(offer.Session, snapshot);
                 world.Verdict.Count("copies begun");
+                world.Verdict.Count("copies of parts begun", held is null && !wanted.IsAll ? 1 : 0);
                 Continue(attempt, connection);
             }
         });
+    }
 
     private void Continue(long attempt, Connection connection)
     {
@@ -75,7 +87,7 @@ internal sealed class SimulatedCopy(World world, SimulatedNode node, SimulatedRe
         if (copy.IsWhole)
         {
             Ask<bool>(attempt, connection, "close a copy", (source, answer) => Close(source, copy.Session, answer), _ =>
-                replicator.Happen(new ProgressEvent.SnapshotReceived(attempt)));
+                replicator.Happen(new ProgressEvent.SnapshotReceived(attempt, copy.Snapshot.Progress.Position.Revision)));
             return;
         }
 

@@ -43,6 +43,9 @@ internal sealed class SimulatedNode
 
     public bool IsHub => Upstreams.Count == 0;
 
+    /// <summary>The keyspaces that it is to hold: what its next process is told.</summary>
+    public Subscription Wanted { get; set; } = Subscription.All;
+
     public SimulatedStore Store { get; private set; }
 
     /// <summary>What there is on disk of a copy.</summary>
@@ -79,7 +82,7 @@ internal sealed class SimulatedNode
         IsUp = true;
         _changedAt = _world.Now;
         Source = new(_world, this);
-        Snapshots = new(this);
+        Snapshots = new(_world, this);
         Store.Published = Source.Wake;
         if (!IsHub)
         {

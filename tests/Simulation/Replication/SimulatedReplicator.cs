@@ -31,7 +31,8 @@ internal sealed class SimulatedReplicator
         _node = node;
         _upstream = upstream;
         _clock = clock;
-        _progress = new(Tuning.Pull, new Random(world.Random.Next()), node.Id);
+        _progress = new(Tuning.Pull, new Random(world.Random.Next()), node.Id, world.Plant == Plant.ForgetsToAdd ? null : node.Wanted);
+        Subscribe();
         _progress.Reset(node.Store.Progress);
         _copy = new(world, node, this);
         if (world.Plant == Plant.AlsoPullsFromTheHub)
@@ -47,6 +48,19 @@ internal sealed class SimulatedReplicator
 
     /// <summary>For people.</summary>
     public string Status => $"{_progress.State} {_progress.StopReason} {_progress.Problem} {_progress.Trouble}";
+
+    /// <summary>What is not wanted any more goes at once; what is wanted newly comes with a copy.</summary>
+    private void Subscribe()
+    {
+        var before = _node.Store.Progress.Subscription;
+        var adds = _node.Store.Subscribe(_node.Wanted);
+        var now = _node.Store.Progress.Subscription;
+        if (adds || !before.Equals(now))
+        {
+            _world.Simulator.Note($"{_node.Id} is to hold {_node.Wanted}, held {before} and holds {now}");
+            _world.Verdict.Count("keyspaces let go", _node.Store.Last > Revision.None && !before.Equals(now) ? 1 : 0);
+        }
+    }
 
     /// <summary>A link is up. It is told to Progress when it is known how long its way is.</summary>
     public void OnConnected(Connection connection)
@@ -118,7 +132,7 @@ internal sealed class SimulatedReplicator
                     next.Attempt, "next", (source, answer) => source.Source.Next(next.Request, answer), (connection, page) => OnPage(connection, next, page));
                 break;
             case ProgressEffect.Apply apply:
-                Busy(_node.DiskTime(1), $"{_node.Id} applies up to {apply.Page.To}", () => Apply(apply.Page, apply.At));
+                Busy(_node.DiskTime(1), $"{_node.Id} applies up to {apply.Page.To}", () => Apply(apply));
                 break;
             case ProgressEffect.Level level:
                 Level(level.Page, level.At);
@@ -128,8 +142,8 @@ internal sealed class SimulatedReplicator
                 _node.After(wait.Duration, $"{_node.Id} has waited", () => Happen(new ProgressEvent.WaitOver(wait.Attempt)));
                 break;
             case ProgressEffect.Bootstrap bootstrap:
-                _world.Simulator.Note($"{_node.Id} takes a copy");
-                _copy.Receive(bootstrap.Attempt);
+                _world.Simulator.Note($"{_node.Id} takes a copy{(bootstrap.Adds ? " of what it lacks" : "")}");
+                _copy.Receive(bootstrap.Attempt, bootstrap.Adds);
                 break;
             case ProgressEffect.Install install:
                 Busy(_node.DiskTime(20), $"{_node.Id} puts a copy in place", () => Install(install));
@@ -161,7 +175,8 @@ internal sealed class SimulatedReplicator
 
     private void Open(ProgressEffect.Open open)
     {
-        var request = new OpenPullRequest(_node.Id, _node.Region, _node.Id.Value, open.Cluster, open.Position, open.Chain, open.Accepts);
+        var request = new OpenPullRequest(
+            _node.Id, _node.Region, _node.Id.Value, open.Cluster, open.Position, open.Chain, open.Accepts, _node.Store.Progress.Subscription.Patterns?.ToArray());
         Call<OpenPullAnswer>(open.Attempt, "open", (source, answer) => answer(source.Source.Open(request)), (_, opened) =>
         {
             if (opened.Status == OpenPullStatus.Open)
@@ -209,19 +224,23 @@ internal sealed class SimulatedReplicator
         }
     }
 
-    private ProgressEvent Apply(LogPage page, long at)
+    private ProgressEvent Apply(ProgressEffect.Apply apply)
     {
+        var (page, at) = (apply.Page, apply.At);
         try
         {
-            _node.Store.Apply(page);
+            // Whole, where it says how far to go: Progress was told so.
+            var upTo = apply.UpTo is { } end ? (end, _node.Incoming!.Snapshot.Progress.Chain) : default((Revision, ChainHash)?);
+            _node.Store.Apply(page, upTo);
             if (_world.Plant == Plant.AppliesTwice && _world.Simulator.Chance(0.05))
             {
-                _node.Store.Apply(page);
+                _node.Store.Apply(page, upTo);
             }
 
-            _clock.Applied(page, at);
-            _world.Verdict.Count("pages applied");
             var progress = _node.Store.Progress;
+            _clock.Applied(upTo is null ? page : page with { To = progress.Position.Revision.Next }, at);
+            _world.Verdict.Count("pages applied");
+            _world.Verdict.Count("pages applied in part", upTo is null ? 0 : 1);
             return new ProgressEvent.Applied(progress.Position, progress.Chain);
         }
         catch (MalformedDataException e)
@@ -248,12 +267,21 @@ internal sealed class SimulatedReplicator
         try
         {
             // Whole, because Progress was told so.
-            _node.Store.Install(_node.Incoming!.Snapshot);
+            var copy = _node.Incoming!.Snapshot;
+            if (install.Adds)
+            {
+                _node.Store.Add(copy);
+            }
+            else
+            {
+                _node.Store.Install(copy);
+            }
+
             _node.Incoming = null;
-            _world.Verdict.Count("bootstraps");
+            _world.Verdict.Count(install.Adds ? "keyspaces added" : "bootstraps");
             _world.Checks.Shown(_node);
             var progress = _node.Store.Progress;
-            if (_world.Plant == Plant.ShowsTheOldStateAgain)
+            if (_world.Plant == Plant.ShowsTheOldStateAgain && !install.Adds)
             {
                 _node.Store.Replace(before);
                 _world.Checks.Shown(_node);
@@ -279,7 +307,7 @@ internal sealed class SimulatedReplicator
         }
 
         _logged = (state, problem);
-        if (state == ProgressState.Pulling)
+        if (state == ProgressState.Pulling && !_progress.IsAdding)
         {
             _node.Incoming = null;
         }

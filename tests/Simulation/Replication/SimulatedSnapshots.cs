@@ -7,7 +7,7 @@ namespace Quicksilver.Simulation.Replication;
 internal sealed record SnapshotOffer(SnapshotStatus Status, long Session, SimulatedSnapshot? Snapshot);
 
 /// <summary>The snapshot source of one process, as <see cref="SnapshotSource"/>: it pins a state for a while, and nothing else.</summary>
-internal sealed class SimulatedSnapshots(SimulatedNode node)
+internal sealed class SimulatedSnapshots(World world, SimulatedNode node)
 {
     private static readonly SnapshotSourceOptions s_options = Tuning.Snapshots;
 
@@ -42,7 +42,9 @@ internal sealed class SimulatedSnapshots(SimulatedNode node)
         }
     }
 
-    public SnapshotOffer Open(NodeId child, ClusterUuid cluster)
+    /// <param name="wanted">What the child will hold.</param>
+    /// <param name="held">What it holds already, for a snapshot of what is to be added; null for one that takes the place of everything.</param>
+    public SnapshotOffer Open(NodeId child, ClusterUuid cluster, Subscription wanted, Subscription? held)
     {
         ForgetIdle();
         var progress = node.Store.Progress;
@@ -56,10 +58,31 @@ internal sealed class SimulatedSnapshots(SimulatedNode node)
             return new(SnapshotStatus.OtherCluster, 0, null);
         }
 
+        if (!progress.Subscription.Covers(wanted))
+        {
+            world.Verdict.Count("copies that were not held");
+            world.Checks.Asked(node, wanted, isServed: false, isNotHeld: true);
+            return new(SnapshotStatus.NotHeld, 0, null);
+        }
+
         _sent.Remove(child);
-        var session = new Session(++_lastSession, node.Store.TakeSnapshot(node.Id), node.Time.GetTimestamp());
+        var snapshot = Pin(node.Store.TakeSnapshot(node.Id, wanted, held));
+        var session = new Session(++_lastSession, snapshot, node.Time.GetTimestamp());
+        world.Checks.Asked(node, wanted, isServed: true, isNotHeld: false);
         _sessions[child] = session;
         return new(SnapshotStatus.Ok, session.Id, session.Snapshot);
+    }
+
+    /// <summary>By the bug of <see cref="Plant.CopiesALaterState"/> its rows are of a later revision than it says.</summary>
+    private SimulatedSnapshot Pin(SimulatedSnapshot snapshot)
+    {
+        const int Later = 3;
+
+        var progress = snapshot.Progress;
+        var said = new Revision(progress.Position.Revision.Value - Later);
+        return world.Plant == Plant.CopiesALaterState && snapshot.Except is not null && said > Revision.None && node.Store.FindChain(said) is { } chain
+            ? snapshot with { Progress = progress with { Position = progress.Position with { Revision = said }, Chain = chain, Oldest = said.Next, OldestChain = chain } }
+            : snapshot;
     }
 
     /// <summary>The next block of a session. A damaged record is in the last one.</summary>

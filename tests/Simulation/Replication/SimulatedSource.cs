@@ -21,9 +21,12 @@ internal sealed class SimulatedSource(World world, SimulatedNode node)
     private (NodeId[] Upstream, NodeId[] Path) _path = ([], [node.Id]);
     private long _lastSession = node.Time.GetUtcNow().UtcTicks;
 
-    private sealed class Session(PullSession turns)
+    private sealed class Session(PullSession turns, SimulatedSelection? selection)
     {
         public PullSession Turns { get; } = turns;
+
+        /// <summary>What of the log the child gets; null for all of it. The real one reads the real store.</summary>
+        public SimulatedSelection? Selection { get; } = selection;
 
         /// <summary>The number whose turn it is or comes next, as the session has it.</summary>
         public long Turn { get; set; }
@@ -84,7 +87,13 @@ internal sealed class SimulatedSource(World world, SimulatedNode node)
     {
         var progress = node.Store.Progress;
         var path = Path;
-        var (status, chain) = Judge(progress, request, path);
+        if (!Subscription.TryCreate(request.Keyspaces, out var subscription, out var problem))
+        {
+            throw new InvalidOperationException(problem);
+        }
+
+        var holdsThem = progress.Subscription.Covers(subscription) || world.Plant == Plant.ServesWhatItLacks;
+        var (status, chain) = holdsThem ? Judge(progress, request, path) : (OpenPullStatus.NotHeld, null);
         long number = 0;
         if (status == OpenPullStatus.Open)
         {
@@ -97,61 +106,67 @@ internal sealed class SimulatedSource(World world, SimulatedNode node)
             {
                 number = ++_lastSession;
                 var child = new PullChild(request.Child, request.Region, request.Gateway, request.Position.Revision);
-                _sessions[request.Child] = new(new(number, child, request.Position.Revision.Next, chain, selection: null, path, PageEncoding.None, Timestamp));
+                _sessions[request.Child] = new(
+                    new(number, child, request.Position.Revision.Next, chain, selection: null, path, PageEncoding.None, Timestamp),
+                    subscription.IsAll ? null : new SimulatedSelection(world, node.Store, subscription));
+                world.Verdict.Count("sessions at parts", progress.Subscription.IsAll ? 0 : 1);
             }
         }
 
         world.Verdict.Count($"open: {status}");
-        return new(status, number, progress.Cluster, progress.Position, progress.Oldest, node.LogClock.Now, path, chain);
+        world.Checks.Asked(node, subscription, isServed: status == OpenPullStatus.Open, isNotHeld: status == OpenPullStatus.NotHeld);
+        return new(status, number, progress.Cluster, progress.Position, progress.Oldest, node.LogClock.Now, path, chain ?? default);
     }
 
-    private (OpenPullStatus Status, ChainHash Chain) Judge(StoreProgress progress, OpenPullRequest request, NodeId[] path)
+    /// <summary>With the chain at the child's position; null where this node holds some keyspaces only, and does not know it.</summary>
+    private (OpenPullStatus Status, ChainHash? Chain) Judge(StoreProgress progress, OpenPullRequest request, NodeId[] path)
     {
         if (request.Child == node.Id)
         {
-            return (OpenPullStatus.Self, default);
+            return (OpenPullStatus.Self, null);
         }
 
         if (path.Contains(request.Child))
         {
-            return (OpenPullStatus.Cycle, default);
+            return (OpenPullStatus.Cycle, null);
         }
 
         if (progress.Cluster.IsNone)
         {
-            return (OpenPullStatus.Unavailable, default);
+            return (OpenPullStatus.Unavailable, null);
         }
 
         if (!request.Cluster.IsNone && request.Cluster != progress.Cluster)
         {
-            return (OpenPullStatus.OtherCluster, default);
+            return (OpenPullStatus.OtherCluster, null);
         }
 
         if (request.Cluster.IsNone)
         {
             return progress.Oldest > Revision.None.Next
-                ? (OpenPullStatus.TooOld, default)
+                ? (OpenPullStatus.TooOld, null)
                 : (OpenPullStatus.Open, StoreProgress.FirstChain(progress.Cluster, progress.Position.History));
         }
 
         if (request.Position.History != progress.Position.History || request.Position.Log != progress.Position.Log)
         {
-            return (OpenPullStatus.Diverged, node.Store.FindChain(request.Position.Revision) ?? default);
+            return (OpenPullStatus.Diverged, node.Store.FindChain(request.Position.Revision));
         }
 
         if (request.Position.Revision > progress.Position.Revision)
         {
-            return (OpenPullStatus.SourceBehind, default);
+            return (OpenPullStatus.SourceBehind, null);
         }
 
         if (request.Position.Revision.Next < progress.Oldest)
         {
-            return (OpenPullStatus.TooOld, default);
+            return (OpenPullStatus.TooOld, null);
         }
 
         if (node.Store.FindChain(request.Position.Revision) is not { } chain)
         {
-            return (OpenPullStatus.Unavailable, default);
+            world.Verdict.Count("positions that a part does not know", progress.Subscription.IsAll ? 0 : 1);
+            return (progress.Subscription.IsAll ? OpenPullStatus.Unavailable : OpenPullStatus.Open, null);
         }
 
         return (chain == request.Chain ? OpenPullStatus.Open : OpenPullStatus.Diverged, chain);
@@ -227,17 +242,18 @@ internal sealed class SimulatedSource(World world, SimulatedNode node)
 
     private void Pace(Session session, Request request)
     {
-        var pause = Earlier(request.Asked.Pace, s_options.MaxPace) - node.Time.GetElapsedTime(session.Turns.SentAt);
+        var pace = session.Turns.WasEmpty && request.Asked.Pace < Tuning.EmptyPace ? Tuning.EmptyPace : request.Asked.Pace;
+        var pause = Earlier(pace, s_options.MaxPace) - node.Time.GetElapsedTime(session.Turns.SentAt);
         var isPaced = pause > TimeSpan.Zero && node.Store.Last.Value - session.Turns.Cursor.Value < s_options.PaceRecords;
         node.After((isPaced ? pause : TimeSpan.Zero) + node.DiskTime(0.3), $"{node.Id} reads a page", () => Answer(session, request));
     }
 
     private void Answer(Session session, Request request)
     {
-        var page = ReadPage(session.Turns, Math.Clamp(request.Asked.MaxBytes, 1, s_options.MaxPageBytes));
+        var page = ReadPage(session, Math.Clamp(request.Asked.MaxBytes, 1, s_options.MaxPageBytes));
         session.Turns.SentAt = Timestamp;
         page = page with { Path = session.Turns.TellPath(Path) };
-        world.Checks.Sent(node, session.Turns.Child.Node, page);
+        world.Checks.Sent(node, session.Turns.Child.Node, session.Selection?.Subscription ?? Subscription.All, page);
         request.Reply(page);
         Leave(session, page.Status == PageStatus.Ok);
     }
@@ -280,10 +296,11 @@ internal sealed class SimulatedSource(World world, SimulatedNode node)
         }
     }
 
-    private LogPage ReadPage(PullSession session, int maxBytes)
+    private LogPage ReadPage(Session session, int maxBytes)
     {
         var progress = node.Store.Progress;
-        var from = session.Cursor;
+        var turns = session.Turns;
+        var from = turns.Cursor;
         if (progress.Position.Revision < from)
         {
             return Header(PageStatus.Ok, progress, from);
@@ -298,9 +315,19 @@ internal sealed class SimulatedSource(World world, SimulatedNode node)
         try
         {
             var records = new ByteWriter(1024);
-            var chain = session.Chain!.Value;
+            if (session.Selection is { } selection)
+            {
+                var known = turns.Chain;
+                var end = selection.ReadPage(from, ref known, maxBytes, records);
+                turns.Move(end, known);
+                turns.WasEmpty = records.Length == 0;
+                world.Verdict.Count("pages that only say how far", records.Length == 0 ? 1 : 0);
+                return Header(PageStatus.Ok, progress, from) with { To = end, Records = new(records.ToArray()), Chain = known ?? default };
+            }
+
+            var chain = turns.Chain!.Value;
             var to = node.Store.ReadPage(from, ref chain, maxBytes, records);
-            session.Move(to, chain);
+            turns.Move(to, chain);
             var bytes = records.ToArray();
             if (world.Plant == Plant.SkipsARecord && to.Value - from.Value > 1 && world.Simulator.Chance(0.2))
             {

@@ -1,40 +1,38 @@
+using System.Runtime.InteropServices;
 using Quicksilver.Model;
 using Quicksilver.Replication;
 using Quicksilver.Storage;
 
 namespace Quicksilver.Simulation.Replication;
 
-/// <summary>The state of one node at one position with its log, as a snapshot carries it.</summary>
-internal sealed record SimulatedSnapshot(
-    NodeId Source, StoreProgress Progress, ChainHash KeyspaceChain, List<ReadOnlyMemory<byte>> Records, bool IsDamaged)
-{
-    /// <summary>The log, and rows that grow with it.</summary>
-    public long Bytes => Records.Sum(record => (long)record.Length) + (50 * Progress.Position.Revision.Value);
-}
-
 /// <summary>
-/// What a node keeps, as <see cref="NodeStore"/> keeps it, in memory: progress and log, changed by one batch at a time. Nothing is synced on
-/// a replica, so a loss of power takes the last batches, but never a part of one; a cut and an installed copy are durable. Records are
-/// checked as by <see cref="ApplyBatch.AppendVerified"/> when they come and as by <see cref="ChangeLog.ReadPage"/> when they are read.
+/// What a node keeps, as <see cref="NodeStore"/> keeps it, in memory: progress, keyspaces and log, changed by one batch at a time. Nothing is
+/// synced on a replica, so a loss of power takes the last batches, but never a part of one; a cut and an installed copy are durable. Records
+/// are checked when they come (<see cref="SimulatedBatch"/>), and as by <see cref="ChangeLog.ReadPage"/> when they are read.
 /// </summary>
-internal sealed class SimulatedStore(Plant plant) : IRetainedLog
+internal sealed partial class SimulatedStore(Plant plant) : IRetainedLog
 {
     /// <summary>Batches after which the operating system has written the older half of them.</summary>
     private const int MaxUnwritten = 32;
 
-    // Revisions [Oldest, Last].
-    private readonly List<ReadOnlyMemory<byte>> _records = [];
+    // In the order of their revisions. The log begins at _first: what is before it comes back where the power fails.
+    private readonly List<LogRow> _records = [];
+    private int _first;
 
-    // The durable state, and those that the batches since then led to. All have the same Oldest.
-    private readonly List<State> _states = [new(StoreProgress.Empty, TrueLog.FirstKeyspaceChain)];
+    // The durable state, and those that the batches since then led to.
+    private readonly List<StoreState> _states = [StoreState.Empty];
 
     private ReadOnlyMemory<byte> _undamaged;
 
-    private sealed record State(StoreProgress Progress, ChainHash KeyspaceChain);
-
-    private State Current => _states[^1];
+    private StoreState Current => _states[^1];
 
     public StoreProgress Progress => Current.Progress;
+
+    /// <summary>Those that are held, by id.</summary>
+    public Dictionary<KeyspaceId, KeyspaceImage> Keyspaces => Current.Keyspaces;
+
+    /// <summary>The catalog.</summary>
+    public Dictionary<KeyspaceName, KeyspaceId> Names => Current.Names;
 
     /// <inheritdoc/>
     public Revision Oldest => Progress.Oldest;
@@ -45,7 +43,7 @@ internal sealed class SimulatedStore(Plant plant) : IRetainedLog
     /// <inheritdoc/>
     public LogTime LogTime => Progress.LogTime;
 
-    public int Records => _records.Count;
+    public int Records => _records.Count - _first;
 
     /// <summary>A record that is not on disk what was written; null for none.</summary>
     public Revision? Damaged { get; private set; }
@@ -59,13 +57,41 @@ internal sealed class SimulatedStore(Plant plant) : IRetainedLog
     /// <summary>The record of a revision as it is on disk; null where there is none.</summary>
     public ReadOnlyMemory<byte>? FindRecord(Revision revision)
     {
-        var index = revision.Value - Oldest.Value;
-        if (index < 0 || index >= _records.Count)
+        var index = IndexOf(revision);
+        if (index < _first || index >= _records.Count || _records[index].Revision != revision)
         {
             return default;
         }
 
-        return _records[(int)index];
+        return _records[index].Bytes;
+    }
+
+    /// <summary>The records of the log from a revision on. Until the next batch.</summary>
+    public ReadOnlySpan<LogRow> RowsFrom(Revision from) => CollectionsMarshal.AsSpan(_records)[Math.Max(_first, IndexOf(from))..];
+
+    /// <summary>Where the record of a revision is, or else the first one after it.</summary>
+    private int IndexOf(Revision revision)
+    {
+        if (_records.Count == 0)
+        {
+            return 0;
+        }
+
+        // A whole log has no gaps.
+        var guess = revision.Value - _records[0].Revision.Value;
+        if (guess >= 0 && guess < _records.Count && _records[(int)guess].Revision == revision)
+        {
+            return (int)guess;
+        }
+
+        var (first, end) = (0, _records.Count);
+        while (first < end)
+        {
+            var middle = (first + end) / 2;
+            (first, end) = _records[middle].Revision < revision ? (middle + 1, end) : (first, middle);
+        }
+
+        return first;
     }
 
     /// <summary>As <see cref="View.FindChain"/>.</summary>
@@ -88,9 +114,9 @@ internal sealed class SimulatedStore(Plant plant) : IRetainedLog
     public long BytesFrom(Revision from)
     {
         long bytes = 0;
-        for (var index = (int)Math.Max(0, from.Value - Oldest.Value); index < _records.Count; index++)
+        foreach (var row in RowsFrom(from))
         {
-            bytes += _records[index].Length;
+            bytes += row.Bytes.Length;
         }
 
         return bytes;
@@ -99,31 +125,35 @@ internal sealed class SimulatedStore(Plant plant) : IRetainedLog
     /// <inheritdoc/>
     public Revision FirstSince(LogTime time)
     {
-        for (var revision = Oldest; revision <= Last; revision = revision.Next)
+        var first = Oldest;
+        foreach (var row in RowsFrom(first))
         {
-            if (RecordView.Parse(FindRecord(revision)!.Value.Span).Header.LogTime >= time)
+            if (RecordView.Parse(row.Bytes.Span).Header.LogTime >= time)
             {
-                return revision;
+                break;
             }
+
+            first = row.Revision.Next;
         }
 
-        return Last.Next;
+        return first;
     }
 
     /// <summary>Hub: the first entry.</summary>
-    public void Form() => SetDurable(Current with { Progress = Adopted(Progress, TrueLog.Cluster, TrueLog.History) });
-
-    private static StoreProgress Adopted(StoreProgress progress, ClusterUuid cluster, HistoryId history)
+    public void Form()
     {
-        var chain = StoreProgress.FirstChain(cluster, history);
-        return progress with { Cluster = cluster, Position = new(LogId.Main, history, Revision.None), Chain = chain, OldestChain = chain };
+        var batch = new SimulatedBatch(Current, plant);
+        batch.Adopt(TrueLog.Cluster, TrueLog.History);
+        SetDurable(batch.Commit());
     }
 
     /// <summary>Hub: records that are committed, durable on a quorum.</summary>
-    public void Append(List<ReadOnlyMemory<byte>> records, TrueLog log, LogTime now)
+    public void Append(List<ReadOnlyMemory<byte>> records)
     {
-        _records.AddRange(records);
-        SetDurable(new(Progress with { Position = Progress.Position with { Revision = log.Last }, Chain = log.Chain, LogTime = now }, log.KeyspaceChain));
+        var batch = new SimulatedBatch(Current, plant);
+        records.ForEach(batch.AppendVerified);
+        _records.AddRange(batch.Rows);
+        SetDurable(batch.Commit());
         Published();
     }
 
@@ -131,72 +161,89 @@ internal sealed class SimulatedStore(Plant plant) : IRetainedLog
     /// Replica: a page, as <see cref="PageApplier"/> applies it, all of it or nothing. Throws <see cref="MalformedDataException"/> where it
     /// is not what it says.
     /// </summary>
-    public void Apply(LogPage page)
+    /// <param name="upTo">Where to stop, with the chain of the log there; for a store that holds some keyspaces.</param>
+    public void Apply(LogPage page, (Revision Revision, ChainHash Chain)? upTo = null)
     {
-        var (progress, keyspaceChain) = Current;
-        if (progress.Position.Revision == Revision.None)
+        var before = Last;
+        var batch = new SimulatedBatch(Current, plant);
+        try
         {
-            progress = Adopted(progress, page.Cluster, page.Source.History);
+            if (before == Revision.None)
+            {
+                batch.Adopt(page.Cluster, page.Source.History);
+            }
+
+            if (batch.IsWhole)
+            {
+                StageWhole(batch, page);
+            }
+            else
+            {
+                StageSelected(batch, page, upTo);
+            }
+        }
+        catch (Exception e) when (e is FormatException or ArgumentException)
+        {
+            throw e as MalformedDataException ?? new MalformedDataException(e.Message);
         }
 
-        var (chain, logTime, revision) = (progress.Chain, progress.LogTime, progress.Position.Revision);
-        var before = revision;
-        var records = new List<ReadOnlyMemory<byte>>();
-        var revisions = new List<Revision>();
+        _records.AddRange(batch.Rows);
+        Push(batch.Commit());
+        Applied(before, batch.Named);
+        Published();
+    }
+
+    private void StageWhole(SimulatedBatch batch, LogPage page)
+    {
         var reader = new ByteReader(page.Records.Span);
         while (reader.Remaining > 0)
         {
-            var bytes = reader.ReadBytes(RecordFormat.MaxBytes, "the record's length");
-            var record = RecordView.Parse(bytes);
-            var header = record.Header;
-            revisions.Add(header.Revision);
-            if (plant == Plant.AppliesTwice && header.Revision <= revision)
-            {
-                // Put over itself: nothing shows it but that it was done.
-                continue;
-            }
-
-            var digest = record.ComputeDigest();
-            chain = chain.Append(digest);
-            keyspaceChain = keyspaceChain.Append(digest);
-            if (plant != Plant.SkipsARecord && (header.Revision != revision.Next || header.Sequence.Value != revision.Next.Value))
-            {
-                throw new MalformedDataException($"Revision {revision.Next} was to come, the record says {header.Revision}.");
-            }
-
-            if (plant is not (Plant.TakesChainsOnTrust or Plant.SkipsARecord) && (chain != record.LogChain || keyspaceChain != record.KeyspaceChain))
-            {
-                throw new MalformedDataException($"Revision {header.Revision} does not fit the chains.");
-            }
-
-            if (header.LogTime < logTime)
-            {
-                throw new MalformedDataException($"Revision {header.Revision} has log time {header.LogTime}, the one before has {logTime}.");
-            }
-
-            (revision, logTime) = (revision.Next, header.LogTime);
-            records.Add(page.Records.Memory.Slice(reader.Offset - bytes.Length, bytes.Length));
+            batch.AppendVerified(NextRecord(ref reader, page));
         }
 
         if (plant == Plant.SkipsARecord)
         {
-            revision = new(page.To.Value - 1);
+            batch.Believe(new(page.To.Value - 1));
         }
 
-        if (revision.Next != page.To)
+        if (batch.Revision.Next != page.To)
         {
-            throw new MalformedDataException($"The page promises records before {page.To}, its last is {revision}.");
+            throw new MalformedDataException($"The page promises records before {page.To}, its last is {batch.Revision}.");
         }
+    }
 
-        _records.AddRange(records);
-        _states.Add(new(progress with { Position = progress.Position with { Revision = revision }, Chain = chain, LogTime = logTime }, keyspaceChain));
-        if (_states.Count > MaxUnwritten)
+    private static void StageSelected(SimulatedBatch batch, LogPage page, (Revision Revision, ChainHash Chain)? upTo)
+    {
+        var reader = new ByteReader(page.Records.Span);
+        while (reader.Remaining > 0)
         {
-            _states.RemoveRange(0, MaxUnwritten / 2);
+            var record = NextRecord(ref reader, page);
+            var revision = RecordView.Parse(record.Span).Header.Revision;
+            if (revision >= page.To)
+            {
+                throw new MalformedDataException($"The page promises records before {page.To}, and has revision {revision}.");
+            }
+
+            if (upTo is not { } limit || revision <= limit.Revision)
+            {
+                batch.AppendSelected(record);
+            }
         }
 
-        Applied(before, revisions);
-        Published();
+        if (upTo is { } end)
+        {
+            batch.AdvanceTo(end.Revision, end.Chain);
+        }
+        else if (page.To > page.From)
+        {
+            batch.AdvanceTo(new(page.To.Value - 1), page.Chain);
+        }
+    }
+
+    private static ReadOnlyMemory<byte> NextRecord(ref ByteReader reader, LogPage page)
+    {
+        var length = reader.ReadBytes(RecordFormat.MaxBytes, "the record's length").Length;
+        return page.Records.Memory.Slice(reader.Offset - length, length);
     }
 
     /// <summary>
@@ -231,57 +278,81 @@ internal sealed class SimulatedStore(Plant plant) : IRetainedLog
         return next;
     }
 
-    /// <summary>As <see cref="NodeStore.CutLog"/> and <see cref="NodeStore.ReclaimLog"/>; false where the log is damaged there, and left as it is.</summary>
+    /// <summary>
+    /// As <see cref="NodeStore.CutLog"/> and <see cref="NodeStore.ReclaimLog"/>; false where the log is damaged there, and left as it is. One
+    /// with gaps begins behind a record that it had.
+    /// </summary>
     public bool TryCut(Revision oldest)
     {
-        if (Damaged < oldest || FindChain(new(oldest.Value - 1)) is not { } chain)
+        if (Damaged >= Oldest && Damaged < oldest)
         {
             return false;
         }
 
-        var (progress, keyspaceChain) = Current;
-        _records.RemoveRange(0, (int)(oldest.Value - progress.Oldest.Value));
-        SetDurable(new(progress with { Oldest = oldest, OldestChain = chain }, keyspaceChain));
+        var end = IndexOf(oldest);
+        if (end <= _first)
+        {
+            return true;
+        }
+
+        var last = _records[end - 1];
+        var ends = new Dictionary<KeyspaceId, LogRow>();
+        for (var i = _first; i < end; i++)
+        {
+            ends[_records[i].Keyspace] = _records[i];
+        }
+
+        var keyspaces = new Dictionary<KeyspaceId, KeyspaceImage>(Keyspaces);
+        foreach (var (id, row) in ends)
+        {
+            // One that was dropped meanwhile has no log to continue.
+            if (keyspaces.TryGetValue(id, out var keyspace))
+            {
+                var record = RecordView.Parse(row.Bytes.Span);
+                keyspaces[id] = keyspace with { CutSequence = record.Header.Sequence, CutChain = record.KeyspaceChain };
+            }
+        }
+
+        var chain = RecordView.Parse(last.Bytes.Span).LogChain;
+        SetDurable(Current with { Progress = Progress with { Oldest = last.Revision.Next, OldestChain = chain }, Keyspaces = keyspaces });
         return true;
     }
 
-    public SimulatedSnapshot TakeSnapshot(NodeId self) => new(self, Progress, Current.KeyspaceChain, [.. _records], Damaged is not null);
-
-    /// <summary>As <see cref="NodeStore.Install(IncomingSnapshot, DateTimeOffset?)"/>.</summary>
-    public void Install(SimulatedSnapshot snapshot)
+    /// <summary>A batch was written, and may be lost with the power.</summary>
+    private void Push(StoreState state)
     {
-        var own = Progress;
-        if (own.Position.History == snapshot.Progress.Position.History && own.Position.Revision > snapshot.Progress.Position.Revision)
+        _states.Add(state);
+        if (_states.Count > MaxUnwritten)
         {
-            throw new ArgumentException($"The snapshot is of revision {snapshot.Progress.Position.Revision}, the store is at {own.Position.Revision} already.", nameof(snapshot));
+            _states.RemoveRange(0, MaxUnwritten / 2);
         }
 
-        Replace(snapshot with { Progress = snapshot.Progress with { FullCopies = own.FullCopies + 1 } });
+        _first = IndexOf(state.Progress.Oldest);
     }
 
-    /// <summary>Puts a state in place of what is there, whatever it is.</summary>
-    public void Replace(SimulatedSnapshot snapshot)
-    {
-        _records.Clear();
-        _records.AddRange(snapshot.Records);
-        Damaged = null;
-        SetDurable(new(snapshot.Progress, snapshot.KeyspaceChain));
-        Published();
-    }
-
-    private void SetDurable(State state)
+    private void SetDurable(StoreState state)
     {
         _states.Clear();
         _states.Add(state);
+
+        // Nothing brings back now what is before the log.
+        _records.RemoveRange(0, IndexOf(state.Progress.Oldest));
+        _first = 0;
+        if (Damaged < state.Progress.Oldest)
+        {
+            Damaged = null;
+        }
     }
 
-    /// <summary>The power fails: what the operating system had not written is gone, from some batch on. Returns how many records that are.</summary>
+    /// <summary>The power fails: what the operating system had not written is gone, from some batch on. Returns how many revisions that are.</summary>
     public long LosePower(Random random)
     {
         var kept = _states[random.Next(_states.Count)];
-        var lost = Last.Value - kept.Progress.Position.Revision.Value;
-        _records.RemoveRange(_records.Count - (int)lost, (int)lost);
-        if (Damaged > kept.Progress.Position.Revision)
+        var last = kept.Progress.Position.Revision;
+        var lost = Last.Value - last.Value;
+        var end = IndexOf(last.Next);
+        _records.RemoveRange(end, _records.Count - end);
+        if (Damaged > last)
         {
             Damaged = null;
         }
@@ -293,19 +364,20 @@ internal sealed class SimulatedStore(Plant plant) : IRetainedLog
     /// <summary>A byte of a value is not any more what was written. One record at a time.</summary>
     public bool TryDamage(Random random)
     {
-        if (_records.Count == 0 || Damaged is not null)
+        if (Records == 0 || Damaged is not null)
         {
             return false;
         }
 
-        var index = random.Next(_records.Count);
-        _undamaged = _records[index];
+        var index = _first + random.Next(Records);
+        var row = _records[index];
+        _undamaged = row.Bytes;
         var bytes = _undamaged.ToArray();
 
         // The last one before the two chains.
         bytes[bytes.Length - (2 * ChainHash.SizeBytes) - 1] ^= 1;
-        _records[index] = bytes;
-        Damaged = new(Oldest.Value + index);
+        _records[index] = row with { Bytes = bytes };
+        Damaged = row.Revision;
         return true;
     }
 
@@ -313,7 +385,8 @@ internal sealed class SimulatedStore(Plant plant) : IRetainedLog
     {
         if (Damaged is { } damaged)
         {
-            _records[(int)(damaged.Value - Oldest.Value)] = _undamaged;
+            var index = IndexOf(damaged);
+            _records[index] = _records[index] with { Bytes = _undamaged };
             Damaged = null;
         }
     }

@@ -32,7 +32,7 @@ internal sealed class Strikes(World world, Action<int> write)
     private void Strike()
     {
         var node = world.Nodes[1 + Simulator.Random.Next(world.Nodes.Count - 1)];
-        switch (Simulator.Random.Next(13))
+        switch (Simulator.Random.Next(world.HasParts ? 15 : 13))
         {
             case 0:
                 Crash(node, losesPower: false, Simulator.Between(50, 4_000));
@@ -80,6 +80,10 @@ internal sealed class Strikes(World world, Action<int> write)
             case 12:
                 write(40 + Simulator.Random.Next(160));
                 break;
+            default:
+                // Only so that it is told something else.
+                Crash(node, losesPower: Simulator.Chance(0.2), Simulator.Between(50, 500));
+                break;
         }
     }
 
@@ -99,6 +103,11 @@ internal sealed class Strikes(World world, Action<int> write)
         {
             if (!node.IsUp && node.Life == life)
             {
+                if (world.HasParts && !node.IsHub && Simulator.Chance(0.5))
+                {
+                    node.Wanted = Subscriptions.Another(node.Wanted, Simulator.Random);
+                }
+
                 node.Restart(hasNewDisk);
             }
         });
@@ -142,10 +151,19 @@ internal sealed class Strikes(World world, Action<int> write)
     {
         _isOver = true;
         world.Network.Heal();
-        foreach (var node in world.Nodes)
+        var told = world.Nodes.ConvertAll(node => node.Wanted);
+        Subscriptions.Settle(world);
+        for (var i = 0; i < told.Count; i++)
         {
+            var node = world.Nodes[i];
             node.IsSlow = false;
             node.Store.Mend();
+            if (node.IsUp && !node.Wanted.Equals(told[i]))
+            {
+                world.Verdict.Count("restarts for other keyspaces when nothing is wrong");
+                node.Crash(losesPower: false);
+            }
+
             if (!node.IsUp)
             {
                 node.Restart(hasNewDisk: false);

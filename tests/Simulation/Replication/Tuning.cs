@@ -16,8 +16,14 @@ internal static class Tuning
 
     public static readonly LogSourceOptions Source = new()
     {
-        MaxPageBytes = 8 * 1024, MaxWait = TimeSpan.FromSeconds(1), PaceRecords = 50, SessionIdle = TimeSpan.FromSeconds(5),
+        MaxPageBytes = 8 * 1024, MaxWait = TimeSpan.FromSeconds(1), PaceRecords = 50, FarRecords = 60, SessionIdle = TimeSpan.FromSeconds(5),
     };
+
+    /// <summary>Records that a source looks at for one page of a part.</summary>
+    public const int MaxScanned = 40;
+
+    /// <summary>Pages of a part that only say that there is nothing do not come more often than this.</summary>
+    public static readonly TimeSpan EmptyPace = TimeSpan.FromMilliseconds(10);
 
     public static readonly SnapshotSourceOptions Snapshots = new()
     {

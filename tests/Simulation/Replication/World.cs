@@ -32,6 +32,9 @@ internal sealed class World
 
     public Plant Plant { get; }
 
+    /// <summary>Some nodes hold some keyspaces only; else all hold all.</summary>
+    public bool HasParts { get; set; }
+
     /// <summary>How many nodes of a region pull from outside.</summary>
     public int Relays { get; set; } = 1;
 

@@ -6,9 +6,12 @@ namespace Quicksilver.Simulation.Replication.Checkers;
 internal sealed class Checks(Simulator simulator, TrueLog truth, Verdict verdict)
 {
     private readonly PrefixChecker _prefix = new(truth, verdict);
-    private readonly DenseChecker _dense = new(verdict);
+    private readonly DenseChecker _dense = new(truth, verdict);
     private readonly OnceChecker _once = new(verdict);
     private readonly ChainChecker _chains = new(truth, verdict);
+    private readonly StateChecker _state = new(truth, verdict);
+    private readonly SelectionChecker _selection = new(truth, verdict);
+    private readonly SubsetChecker _subset = new(verdict);
 
     public EgressChecker Egress { get; } = new(simulator, verdict);
 
@@ -16,7 +19,9 @@ internal sealed class Checks(Simulator simulator, TrueLog truth, Verdict verdict
     public void Applied(SimulatedNode node, Revision before, List<Revision> revisions)
     {
         _once.Applied(node.Id, revisions);
+        _selection.Applied(node.Id, node.Store, before);
         Look(node, before.Next);
+        _state.Shown(node.Id, node.Store, before.Next);
     }
 
     /// <summary>A node shows another state: it was started, or a copy was put in place.</summary>
@@ -24,6 +29,7 @@ internal sealed class Checks(Simulator simulator, TrueLog truth, Verdict verdict
     {
         _once.Begins(node.Id, node.Store.Last);
         Look(node, node.Store.Oldest);
+        _state.Shown(node.Id, node.Store, Revision.None);
     }
 
     private void Look(SimulatedNode node, Revision from)
@@ -44,5 +50,14 @@ internal sealed class Checks(Simulator simulator, TrueLog truth, Verdict verdict
 
     public void Unlinked(SimulatedNode child, SimulatedNode source) => Egress.Unlinked(child.Id, source.Id);
 
-    public void Sent(SimulatedNode source, NodeId child, LogPage page) => Egress.Sent(source.Id, child, page.To.Value - page.From.Value);
+    /// <summary>A source was asked by a child for some keyspaces.</summary>
+    public void Asked(SimulatedNode source, Subscription wanted, bool isServed, bool isNotHeld) =>
+        _subset.Asked(source.Id, source.Store.Progress.Subscription, wanted, isServed, isNotHeld);
+
+    /// <param name="subscription">What the child has asked for.</param>
+    public void Sent(SimulatedNode source, NodeId child, Subscription subscription, LogPage page)
+    {
+        Egress.Sent(source.Id, child, page.To.Value - page.From.Value);
+        _selection.Sent(source.Id, child, subscription, page);
+    }
 }

@@ -4,7 +4,7 @@ namespace Quicksilver.Simulation.Replication.Checkers;
 
 /// <summary>
 /// A source sends records to those that have chosen it, and to nobody else: always; and while nothing goes wrong, each record once. So what
-/// leaves the hub does not grow with the nodes below its children.
+/// leaves the hub does not grow with the nodes below its children. To one that holds a part counts what its pages reach over.
 /// </summary>
 internal sealed class EgressChecker(Simulator simulator, Verdict verdict)
 {

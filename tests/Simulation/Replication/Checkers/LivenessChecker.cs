@@ -1,14 +1,15 @@
 namespace Quicksilver.Simulation.Replication.Checkers;
 
 /// <summary>
-/// When everything has healed and nobody writes, all nodes are level with the hub after a bounded time; and after another, each pulls from
-/// where it should: nodes of a region from its relays, and only those from outside.
+/// When everything has healed and nobody writes, all nodes are level with the hub after a bounded time, each with the keyspaces that it is to
+/// hold; and after another, each pulls from where it should: nodes of a region from its relays, and only those from outside.
 /// </summary>
 internal sealed class LivenessChecker(World world)
 {
     private static readonly TimeSpan Step = TimeSpan.FromMilliseconds(250);
 
-    private IEnumerable<SimulatedNode> Late => world.Nodes.Where(node => node.Store.Last != world.Truth.Last);
+    private IEnumerable<SimulatedNode> Late =>
+        world.Nodes.Where(node => node.Store.Last != world.Truth.Last || !node.Store.Progress.Subscription.Equals(node.Wanted));
 
     /// <summary>Those that do not pull from where they should.</summary>
     private IEnumerable<SimulatedNode> Lost => world.Nodes.Where(node => !node.IsHub && !IsWellLinked(node));
@@ -25,7 +26,8 @@ internal sealed class LivenessChecker(World world)
     }
 
     public bool AwaitLevel() => Await(
-        "liveness", "levels within", () => !Late.Any(), () => Late.Select(node => $"{node.Id} at {node.Store.Last} of {world.Truth.Last} ({node.Replicator?.Status})"));
+        "liveness", "levels within", () => !Late.Any(), () => Late.Select(node =>
+            $"{node.Id} at {node.Store.Last} of {world.Truth.Last} with {node.Store.Progress.Subscription} of {node.Wanted} ({node.Replicator?.Status})"));
 
     public bool AwaitOrder() => Await(
         "egress", "order within", () => !Lost.Any(), () => Lost.Select(node => $"{node.Id} pulls from {node.Upstream?.Current?.Target.Id.Value ?? "nobody"} ({node.Replicator?.Status})"));

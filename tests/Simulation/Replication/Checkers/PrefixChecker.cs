@@ -22,12 +22,13 @@ internal sealed class PrefixChecker(TrueLog truth, Verdict verdict)
             return;
         }
 
-        for (var revision = from < store.Oldest ? store.Oldest : from; revision <= store.Last; revision = revision.Next)
+        // Which of them are there is looked at by others.
+        foreach (var row in store.RowsFrom(from))
         {
             // One that was damaged on its disk is another matter: it must not be sent.
-            if (revision != store.Damaged && (store.FindRecord(revision) is not { } record || !record.Span.SequenceEqual(truth[revision].Span)))
+            if (row.Revision != store.Damaged && (row.Revision > truth.Last || !row.Bytes.Span.SequenceEqual(truth[row.Revision].Span)))
             {
-                verdict.Fail("prefix", $"{node} has another record at revision {revision} than the hub");
+                verdict.Fail("prefix", $"{node} has another record at revision {row.Revision} than the hub");
                 return;
             }
         }
