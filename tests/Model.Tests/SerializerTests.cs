@@ -45,7 +45,7 @@ public sealed class SerializerTests : IDisposable
         new NextPageRequest(5, 6, new(7), 8, TimeSpan.FromSeconds(3), TimeSpan.FromMilliseconds(4)),
         new LogPage(PageStatus.SourceDamaged, Cluster, Position, new(4), new(99), TimeSpan.MaxValue, new(10), new(20), Bytes),
         new LogPage(PageStatus.Ok, default, default, default, default, default, new(1), new(1), default),
-        new LogPage(PageStatus.Ok, Cluster, Position, new(4), new(99), TimeSpan.Zero, new(10), new(20), Bytes, [Node, Node], PageEncoding.Zstd, 99, Chain),
+        new LogPage(PageStatus.Ok, Cluster, Position, new(4), new(99), TimeSpan.Zero, new(10), new(20), Bytes, [Node, Node], PageEncoding.Zstd, 99, Chain, 7),
         new OpenSnapshotRequest(Node, Region, Cluster, ["flags"], ["routes"], true, new(7)), new OpenSnapshotAnswer(SnapshotStatus.Ok, 5, Bytes),
         new NextBlockRequest(5, SnapshotSection.Records, Bytes, 8), new NextBlockAnswer(SnapshotStatus.SourceDamaged, Bytes),
         Context, Context with { WriteGateway = null }, new CallId(7, 9), new CommitManyRequest(Bytes) { Call = new(7, 9), Cluster = Cluster },

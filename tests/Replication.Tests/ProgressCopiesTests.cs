@@ -72,7 +72,7 @@ public sealed class ProgressCopiesTests
         Assert.Equal("Open", Link(progress, "hub-0"));
         Assert.Equal("BootstrapAdded", Open(progress));
         Assert.Equal("AddLater Open", Step(progress, new ProgressEvent.BootstrapFailed(Attempt, "NotHeld")));
-        Assert.Equal(new PullOptions().AddPause, ((ProgressEffect.AddLater)_effects[0]).Duration);
+        Assert.InRange(((ProgressEffect.AddLater)_effects[0]).Duration, TimeSpan.FromSeconds(0.5), TimeSpan.FromSeconds(1));
         Assert.Equal("Next Next", Open(progress));
         Assert.Equal("Next Apply", Step(progress, new ProgressEvent.PageArrived(Attempt, 0, Page(11, 12))));
         Step(progress, new ProgressEvent.Applied(new(LogId.Main, History, new(11)), new(7, 7)));

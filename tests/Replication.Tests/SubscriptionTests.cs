@@ -222,6 +222,8 @@ public sealed class SubscriptionTests : IDisposable
     [InlineData("a flipped byte")]
     [InlineData("another chain at the end")]
     [InlineData("no chain at the end")]
+    [InlineData("a flipped bit of the log's chain on the way")]
+    [InlineData("an end too far on the way")]
     public async Task A_page_that_is_not_the_part_is_refused_and_nothing_of_it_applied(string fault)
     {
         _hub.Apply(_hub.Commands.Create("route-eu"));
@@ -246,10 +248,13 @@ public sealed class SubscriptionTests : IDisposable
             "a record beyond the page" => page with { To = new(page.To.Value - 1) },
             "a flipped byte" => page with { Records = Pages.Pack([.. records[..^1], [.. records[^1][..^50], (byte)(records[^1][^50] ^ 1), .. records[^1][^49..]]]) },
             "another chain at the end" => page with { Chain = new(1, 2) },
+            "a flipped bit of the log's chain on the way" =>
+                page with { Records = Pages.Pack([.. records[..3], [.. records[3][..^1], (byte)(records[3][^1] ^ 8)], .. records[4..]]) },
+            "an end too far on the way" => page with { To = page.To.Next },
             "no chain at the end" => page with { Chain = default, To = page.To.Next },
             _ => throw new ArgumentOutOfRangeException(nameof(fault)),
         };
-        Assert.Throws<MalformedDataException>(() => new PageApplier(replica.Store).Apply(hostile));
+        Assert.Throws<MalformedDataException>(() => new PageApplier(replica.Store).Apply(fault.EndsWith("on the way", StringComparison.Ordinal) ? hostile : hostile.Sealed()));
         Assert.Equal(Revision.None, replica.Store.Progress.Position.Revision);
         new PageApplier(replica.Store).Apply(page);
         Assert.Equal(Expected(replica.Store.Progress.Position.Revision, Of("route-eu")), replica.Hashes().State);

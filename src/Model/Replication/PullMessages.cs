@@ -1,3 +1,5 @@
+using System.Buffers.Binary;
+using System.IO.Hashing;
 namespace Quicksilver.Model;
 
 /// <summary>Who wants to pull, and from where on.</summary>
@@ -132,6 +134,10 @@ public enum PageStatus : byte
 /// <param name="Path">As in <see cref="OpenPullAnswer"/>, where it changed since the last page; else null.</param>
 /// <param name="RawBytes">Bytes of the records before they were packed; 0 where they were not.</param>
 /// <param name="Chain">For a child that holds some keyspaces: chain of the log before <paramref name="To"/>, which it cannot work out; else empty.</param>
+/// <param name="Checksum">
+/// For a child that holds some keyspaces: XxHash3 over the records, before they were packed, seeded with that of From, To and Chain. What a way
+/// changes of the log's chains would not show there otherwise.
+/// </param>
 [GenerateSerializer, Immutable, Alias("qs.LogPage")]
 public sealed record LogPage(
     [property: Id(0)] PageStatus Status,
@@ -146,4 +152,21 @@ public sealed record LogPage(
     [property: Id(9)] NodeId[]? Path = null,
     [property: Id(10)] PageEncoding Encoding = PageEncoding.None,
     [property: Id(11)] int RawBytes = 0,
-    [property: Id(12)] ChainHash Chain = default);
+    [property: Id(12)] ChainHash Chain = default,
+    [property: Id(13)] ulong Checksum = 0)
+{
+    /// <summary>True where it is as its source made it.</summary>
+    public bool IsWhole => Checksum == ComputeChecksum();
+
+    /// <summary>The same, with its checksum.</summary>
+    public LogPage Sealed() => this with { Checksum = ComputeChecksum() };
+
+    private ulong ComputeChecksum()
+    {
+        Span<byte> head = stackalloc byte[(2 * sizeof(long)) + ChainHash.SizeBytes];
+        BinaryPrimitives.WriteInt64BigEndian(head, From.Value);
+        BinaryPrimitives.WriteInt64BigEndian(head[sizeof(long)..], To.Value);
+        Chain.Write(head[(2 * sizeof(long))..]);
+        return XxHash3.HashToUInt64(Records.Span, (long)XxHash3.HashToUInt64(head));
+    }
+}

@@ -62,6 +62,12 @@ public sealed class PageApplier(NodeStore store, bool joins = false)
 
     private void AppendSelected(LogPage page, (Revision Revision, ChainHash Chain)? upTo)
     {
+        if (!page.IsWhole)
+        {
+            // Of the log's chain in a record, and at the end of the page, nothing else is a proof here.
+            throw new MalformedDataException("The page does not fit its checksum.");
+        }
+
         var reader = new ByteReader(page.Records.Span);
         while (reader.Remaining > 0)
         {

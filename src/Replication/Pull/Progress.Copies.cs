@@ -82,7 +82,7 @@ public sealed partial class Progress
 
         // What is held already must not stand still for it.
         _addPaused = true;
-        effects.Add(new ProgressEffect.AddLater(options.AddPause));
+        effects.Add(new ProgressEffect.AddLater(Pause(options.AddPause, options.MaxAddPause, _addTries++)));
         Probe(effects);
     }
 }

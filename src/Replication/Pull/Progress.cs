@@ -49,6 +49,7 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
     private bool _replaces;
     private bool _addPaused;
     private int _addFailures;
+    private int _addTries;
     private string? _addTrouble;
     private Revision? _addAt;
 
@@ -170,7 +171,7 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
 
                 // Keyspaces that were added mend nothing of what was there.
                 (_quarantines, _heals) = (false, _heals && !_replaces);
-                (_addFailures, _addTrouble) = (0, null);
+                (_addFailures, _addTries, _addTrouble) = (0, 0, null);
                 _against.Clear();
                 Probe(effects);
                 break;
@@ -374,10 +375,14 @@ public sealed partial class Progress(PullOptions options, Random random, NodeId 
 
         Leave(_linked ? ProgressState.Waiting : ProgressState.Disconnected);
         (Problem, Trouble) = (problem, why);
-        var limit = Math.Min(options.MaxBackoff.TotalMilliseconds, options.MinBackoff.TotalMilliseconds * Math.Pow(2, Math.Min(_failures++, 20)));
+        effects.Add(new ProgressEffect.Wait(_attempt, Pause(options.MinBackoff, options.MaxBackoff, _failures++)));
+    }
 
-        // Half of it at random, so that the children of a source that came back do not all ask at once.
-        effects.Add(new ProgressEffect.Wait(_attempt, TimeSpan.FromMilliseconds((limit / 2) + (random.NextDouble() * limit / 2))));
+    /// <summary>Doubles with each failure. Half of it at random, so that the children of a source that came back do not all ask at once.</summary>
+    private TimeSpan Pause(TimeSpan first, TimeSpan longest, int failures)
+    {
+        var limit = Math.Min(longest.TotalMilliseconds, first.TotalMilliseconds * Math.Pow(2, Math.Min(failures, 20)));
+        return TimeSpan.FromMilliseconds((limit / 2) + (random.NextDouble() * limit / 2));
     }
 
     private void Stop(StopReason reason, string why)

@@ -41,10 +41,13 @@ public sealed record PullOptions
     public TimeSpan MinBackoff { get; init; } = TimeSpan.FromMilliseconds(50);
 
     /// <summary>
-    /// Where keyspaces are to be added and no copy of them comes, those that are held are pulled for this long before the next try. Default
-    /// 1 minute.
+    /// Where keyspaces are to be added and no copy of them comes, those that are held are pulled for this long before the next try; doubles up
+    /// to <see cref="MaxAddPause"/>. Default 1 s: a source may only be busy with others.
     /// </summary>
-    public TimeSpan AddPause { get; init; } = TimeSpan.FromMinutes(1);
+    public TimeSpan AddPause { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>Longest time between two tries to add keyspaces. Default 1 minute.</summary>
+    public TimeSpan MaxAddPause { get; init; } = TimeSpan.FromMinutes(1);
 
     /// <summary>Longest wait after repeated failures. Default 2 s.</summary>
     public TimeSpan MaxBackoff { get; init; } = TimeSpan.FromSeconds(2);

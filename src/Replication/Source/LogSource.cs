@@ -278,7 +278,7 @@ public sealed class LogSource(
                 var end = selection.ReadPage(view, from, ref known, maxBytes, records);
                 session.Move(end, known);
                 session.WasEmpty = records.Length == 0;
-                return Header(PageStatus.Ok, view.Progress, from) with { To = end, Records = new(records.WrittenMemory), Chain = known ?? default };
+                return (Header(PageStatus.Ok, view.Progress, from) with { To = end, Records = new(records.WrittenMemory), Chain = known ?? default }).Sealed();
             }
 
             var chain = session.Chain!.Value;

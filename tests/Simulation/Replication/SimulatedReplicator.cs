@@ -137,6 +137,9 @@ internal sealed class SimulatedReplicator
             case ProgressEffect.Level level:
                 Level(level.Page, level.At);
                 break;
+            case ProgressEffect.AddLater later:
+                _node.After(later.Duration, $"{_node.Id} may try to add again", () => Happen(new ProgressEvent.AddDue()));
+                break;
             case ProgressEffect.Wait wait:
                 _world.Simulator.Note($"{_node.Id} waits: {_progress.Trouble}");
                 _node.After(wait.Duration, $"{_node.Id} has waited", () => Happen(new ProgressEvent.WaitOver(wait.Attempt)));

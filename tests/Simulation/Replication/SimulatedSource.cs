@@ -107,7 +107,7 @@ internal sealed class SimulatedSource(World world, SimulatedNode node)
                 number = ++_lastSession;
                 var child = new PullChild(request.Child, request.Region, request.Gateway, request.Position.Revision);
                 _sessions[request.Child] = new(
-                    new(number, child, request.Position.Revision.Next, chain, selection: null, path, PageEncoding.None, Timestamp),
+                    new(number, child, request.Position.Revision.Next, chain, subscription, LogSelection.Far, path, PageEncoding.None, Timestamp),
                     subscription.IsAll ? null : new SimulatedSelection(world, node.Store, subscription));
                 world.Verdict.Count("sessions at parts", progress.Subscription.IsAll ? 0 : 1);
             }
@@ -301,6 +301,11 @@ internal sealed class SimulatedSource(World world, SimulatedNode node)
         var progress = node.Store.Progress;
         var turns = session.Turns;
         var from = turns.Cursor;
+        if (!turns.IsCoveredBy(progress.Subscription) && world.Plant != Plant.ServesWhatItLacks)
+        {
+            return Header(PageStatus.SessionLost, progress, from);
+        }
+
         if (progress.Position.Revision < from)
         {
             return Header(PageStatus.Ok, progress, from);
@@ -322,7 +327,7 @@ internal sealed class SimulatedSource(World world, SimulatedNode node)
                 turns.Move(end, known);
                 turns.WasEmpty = records.Length == 0;
                 world.Verdict.Count("pages that only say how far", records.Length == 0 ? 1 : 0);
-                return Header(PageStatus.Ok, progress, from) with { To = end, Records = new(records.ToArray()), Chain = known ?? default };
+                return (Header(PageStatus.Ok, progress, from) with { To = end, Records = new(records.ToArray()), Chain = known ?? default }).Sealed();
             }
 
             var chain = turns.Chain!.Value;

@@ -214,6 +214,11 @@ internal sealed partial class SimulatedStore(Plant plant) : IRetainedLog
 
     private static void StageSelected(SimulatedBatch batch, LogPage page, (Revision Revision, ChainHash Chain)? upTo)
     {
+        if (!page.IsWhole)
+        {
+            throw new MalformedDataException("The page does not fit its checksum.");
+        }
+
         var reader = new ByteReader(page.Records.Span);
         while (reader.Remaining > 0)
         {
