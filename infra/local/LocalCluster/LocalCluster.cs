@@ -14,6 +14,12 @@ public sealed class LocalCluster
     private readonly Lock _gate = new();
     private readonly TimeProvider _time;
 
+    /// <summary>Processes that were told to end and may not have ended yet. What is not among them ends by itself.</summary>
+    private readonly HashSet<int> _ending = [];
+
+    /// <summary>How long the log of a node was when it was started from here.</summary>
+    private readonly Dictionary<string, long> _logged = [];
+
     private LocalCluster(string data, ClusterLayout layout, TimeProvider time)
     {
         Data = Path.GetFullPath(data);
@@ -117,31 +123,77 @@ public sealed class LocalCluster
     /// <summary>Starts a node by a command that becomes the program named after it, as <c>env NAME=VALUE</c> does.</summary>
     public void Start(string node, IEnumerable<string> under)
     {
-        var planned = this[node];
-        if (NodeProcess.IsRunning(planned.Pid))
+        lock (_gate)
         {
-            throw new InvalidOperationException($"Node '{node}' is running already, as process {planned.Pid}.");
-        }
+            var planned = this[node];
+            if (NodeProcess.IsRunning(planned.Pid))
+            {
+                throw new InvalidOperationException($"Node '{node}' is running already, as process {planned.Pid}.");
+            }
 
-        string[] command = [.. under, SiloExecutable, "--config", ConfigurationOf(node)];
+            Launch(planned, under);
+        }
+    }
+
+    /// <summary>
+    /// Starts a node again that does not run, as a supervisor does; false where it was left as it is. Nobody else can start it, or begin to
+    /// end it, between the look and the start.
+    /// </summary>
+    /// <param name="isToRun">
+    /// Judges by what the node has logged since it was started, and is asked only about one that ended by itself; what was ended from here is
+    /// left then. Null: whatever ended it, it is started.
+    /// </param>
+    public bool StartAgain(string node, IEnumerable<string> under, Func<string, bool>? isToRun = null)
+    {
+        lock (_gate)
+        {
+            var planned = this[node];
+            if (NodeProcess.IsRunning(planned.Pid)
+                || (isToRun is not null && (planned.Pid == 0 || _ending.Contains(planned.Pid) || !isToRun(LoggedSinceStart(planned)))))
+            {
+                return false;
+            }
+
+            Launch(planned, under);
+            return true;
+        }
+    }
+
+    private void Launch(ClusterNode planned, IEnumerable<string> under)
+    {
+        string[] command = [.. under, SiloExecutable, "--config", ConfigurationOf(planned.Node)];
+        _logged[planned.Node] = File.Exists(planned.Log) ? new FileInfo(planned.Log).Length : 0;
         Record(planned with { Pid = NodeProcess.Start(command[0], command[1..], planned.Log) });
     }
 
     /// <summary>Ends a node with SIGKILL, as a crash does.</summary>
     public async Task KillAsync(string node, CancellationToken cancellation)
     {
-        NodeProcess.Resume(this[node].Pid);
-        NodeProcess.Kill(this[node].Pid);
-        await GoneAsync(node, StopTimeout, cancellation);
+        var process = ToEnd(node);
+        NodeProcess.Resume(process);
+        NodeProcess.Kill(process);
+        await GoneAsync(node, process, StopTimeout, cancellation);
     }
 
     /// <summary>Ends a node with SIGTERM; with SIGKILL where it does not end in time.</summary>
     public async Task StopAsync(string node, CancellationToken cancellation)
     {
-        NodeProcess.Terminate(this[node].Pid);
-        if (!await GoneAsync(node, StopTimeout, cancellation))
+        var process = ToEnd(node);
+        NodeProcess.Terminate(process);
+        if (!await GoneAsync(node, process, StopTimeout, cancellation))
         {
             await KillAsync(node, cancellation);
+        }
+    }
+
+    /// <summary>The process of a node, which is told to end now.</summary>
+    private int ToEnd(string node)
+    {
+        lock (_gate)
+        {
+            var process = this[node].Pid;
+            _ending.Add(process);
+            return process;
         }
     }
 
@@ -153,7 +205,8 @@ public sealed class LocalCluster
     /// <summary>
     /// Waits until nodes are ready. Throws where one ends instead, with the end of its log, and <see cref="TimeoutException"/>.
     /// </summary>
-    public async Task ReadyAsync(IEnumerable<string> nodes, TimeSpan timeout, CancellationToken cancellation)
+    /// <param name="isStarted">Asked about a node that does not run: true where it was started again, and is waited for. Null: none is.</param>
+    public async Task ReadyAsync(IEnumerable<string> nodes, TimeSpan timeout, CancellationToken cancellation, Func<string, bool>? isStarted = null)
     {
         using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(2) };
         var start = _time.GetTimestamp();
@@ -161,7 +214,7 @@ public sealed class LocalCluster
         {
             while (!await IsReadyAsync(http, node, cancellation))
             {
-                if (!IsRunning(node))
+                if (!IsRunning(node) && !(isStarted?.Invoke(node) ?? false))
                 {
                     throw new InvalidOperationException($"Node '{node}' ended instead of getting ready. Its log ends with:\n{LogEnd(node)}");
                 }
@@ -194,10 +247,24 @@ public sealed class LocalCluster
     public string LogEnd(string node, int lines = 15) =>
         File.Exists(this[node].Log) ? string.Join('\n', File.ReadLines(this[node].Log).TakeLast(lines)) : "(no log)";
 
-    private async Task<bool> GoneAsync(string node, TimeSpan timeout, CancellationToken cancellation)
+    /// <summary>What a node has logged since it was started from here.</summary>
+    private string LoggedSinceStart(ClusterNode node)
+    {
+        if (!File.Exists(node.Log))
+        {
+            return "";
+        }
+
+        using var log = new FileStream(node.Log, FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
+        log.Position = _logged.GetValueOrDefault(node.Node);
+        using var reader = new StreamReader(log);
+        return reader.ReadToEnd();
+    }
+
+    private async Task<bool> GoneAsync(string node, int process, TimeSpan timeout, CancellationToken cancellation)
     {
         var start = _time.GetTimestamp();
-        while (IsRunning(node))
+        while (NodeProcess.IsRunning(process))
         {
             if (_time.GetElapsedTime(start) > timeout)
             {
@@ -207,7 +274,17 @@ public sealed class LocalCluster
             await Task.Delay(TimeSpan.FromMilliseconds(10), _time, cancellation);
         }
 
-        Record(this[node] with { Pid = 0 });
+        lock (_gate)
+        {
+            // A supervisor may have started the next one already.
+            if (this[node] is var known && known.Pid == process)
+            {
+                Record(known with { Pid = 0 });
+            }
+
+            _ending.Remove(process);
+        }
+
         return true;
     }
 
