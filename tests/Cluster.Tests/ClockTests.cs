@@ -76,6 +76,9 @@ public sealed class ClockTests
         await enough.CancelAsync();
         await Task.WhenAll(load);
         await cluster.EqualAsync(Stop);
+
+        // A busy machine may have stopped one silo for so long that it was declared dead; a clock would do it at each setting.
+        Assert.InRange(cluster.Restarts, 0, 1);
         Assert.Empty(await cluster.WrongLogsAsync(acknowledged, Stop));
         TestContext.Current.TestOutputHelper?.WriteLine($"{acknowledged.Count} writes");
     }

@@ -8,16 +8,31 @@ using Quicksilver.Testing.Checkers;
 
 namespace Quicksilver.Cluster.Tests;
 
-/// <summary>A local cluster of real processes for one test, on ports and in a directory of its own.</summary>
+/// <summary>
+/// A local cluster of real processes for one test, on ports and in a directory of its own. A node that ends itself because the other silos
+/// of its region declared it dead is started again, as docs/operations.md leaves it to a supervisor: two seconds without processor time, which
+/// a busy machine may give it, are enough for that. Whatever else ends a node is the test's own affair.
+/// </summary>
 public sealed class ProcessCluster : IAsyncDisposable
 {
     private static readonly TimeSpan ReadyTimeout = TimeSpan.FromSeconds(90);
+
+    /// <summary>What Orleans says as it ends a process that others declared dead.</summary>
+    private const string DeclaredDead = "I have been told I am dead";
 
     private readonly TempDirectory _directory = new();
 
     private readonly MemberNetwork? _network;
 
     private readonly Func<string, IEnumerable<string>>? _under;
+
+    private readonly ITestOutputHelper? _output = TestContext.Current.TestOutputHelper;
+
+    private readonly CancellationTokenSource _end = new();
+
+    private Task _supervisor = Task.CompletedTask;
+
+    private int _restarts;
 
     private ProcessCluster(int hubs, string[] regions, int replicasPerRegion, MemberNetwork? network, Func<string, IEnumerable<string>>? under)
     {
@@ -40,6 +55,9 @@ public sealed class ProcessCluster : IAsyncDisposable
 
     public string Sub(string name) => _directory.Sub(name);
 
+    /// <summary>How often a node was started again because it had been declared dead.</summary>
+    public int Restarts => Volatile.Read(ref _restarts);
+
     /// <param name="network">Where the hub nodes are to be; null for this machine's loopback.</param>
     /// <param name="under">A command to start each node under; null for none.</param>
     /// <param name="prepare">What is done before the nodes are started; null for nothing.</param>
@@ -49,19 +67,33 @@ public sealed class ProcessCluster : IAsyncDisposable
     {
         var cluster = new ProcessCluster(hubs, regions ?? ["eu", "us"], replicasPerRegion, network, under);
         await (prepare?.Invoke(cluster.Nodes) ?? Task.CompletedTask);
-        foreach (var node in cluster.Nodes.Layout.Nodes)
+        try
         {
-            cluster.Start(node.Node);
-        }
+            foreach (var node in cluster.Nodes.Layout.Nodes)
+            {
+                cluster.Start(node.Node);
+            }
 
-        await cluster.ReadyAsync(stop);
-        return cluster;
+            cluster._supervisor = EveryTickAsync(cluster.StartAllDeclaredDead, cluster._end.Token);
+            await cluster.ReadyAsync(stop);
+            return cluster;
+        }
+        catch
+        {
+            // Nobody else has it yet.
+            await cluster.DisposeAsync();
+            throw;
+        }
     }
 
-    public Task ReadyAsync(CancellationToken stop) => Nodes.ReadyAsync(Nodes.Layout.Nodes.Select(node => node.Node), ReadyTimeout, stop);
+    /// <summary>Waits until all nodes are ready. One that was declared dead meanwhile is started again and waited for.</summary>
+    public Task ReadyAsync(CancellationToken stop) => Nodes.ReadyAsync(
+        Nodes.Layout.Nodes.Select(node => node.Node), ReadyTimeout, stop, node => StartDeclaredDead(node) || Nodes.IsRunning(node));
 
     /// <summary>Starts a node that does not run, in its place in the network, under what all are started under.</summary>
-    public void Start(string node) => Nodes.Start(node, [.. _network?.Under(IndexOf(node)) ?? [], .. _under?.Invoke(node) ?? []]);
+    public void Start(string node) => Nodes.Start(node, Under(node));
+
+    private string[] Under(string node) => [.. _network?.Under(IndexOf(node)) ?? [], .. _under?.Invoke(node) ?? []];
 
     /// <summary>The place of a node among all.</summary>
     public int IndexOf(string node) => Nodes.Layout.Nodes.Select(other => other.Node).ToList().IndexOf(node);
@@ -83,7 +115,9 @@ public sealed class ProcessCluster : IAsyncDisposable
         ChildProcess.Start("Quicksilver.Cli", "qs", [.. args, "--gateway", Nodes[node].Gateway]);
 
     /// <summary>Starts a node again whenever its process has ended, as a supervisor does in production.</summary>
-    public Task SuperviseAsync(string node, CancellationToken end) => Task.Run(
+    public Task SuperviseAsync(string node, CancellationToken end) => EveryTickAsync(() => Nodes.StartAgain(node, Under(node)), end);
+
+    private static Task EveryTickAsync(Action look, CancellationToken end) => Task.Run(
         async () =>
         {
             using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(100));
@@ -91,10 +125,7 @@ public sealed class ProcessCluster : IAsyncDisposable
             {
                 while (await timer.WaitForNextTickAsync(end))
                 {
-                    if (!Nodes.IsRunning(node))
-                    {
-                        Start(node);
-                    }
+                    look();
                 }
             }
             catch (OperationCanceledException) when (end.IsCancellationRequested)
@@ -103,6 +134,28 @@ public sealed class ProcessCluster : IAsyncDisposable
             }
         },
         CancellationToken.None);
+
+    private void StartAllDeclaredDead()
+    {
+        foreach (var node in Nodes.Layout.Nodes)
+        {
+            StartDeclaredDead(node.Node);
+        }
+    }
+
+    private bool StartDeclaredDead(string node)
+    {
+        // A test may have put a node of another name into its place since.
+        if (!Nodes.Layout.Nodes.Any(other => other.Node == node)
+            || !Nodes.StartAgain(node, Under(node), log => log.Contains(DeclaredDead, StringComparison.Ordinal)))
+        {
+            return false;
+        }
+
+        Interlocked.Increment(ref _restarts);
+        _output?.WriteLine($"{node} was declared dead by its silos, ended itself, and was started again.");
+        return true;
+    }
 
     /// <summary>As <see cref="SuperviseAsync"/>, until it is disposed.</summary>
     public IAsyncDisposable Supervised(string node) => new Supervisor(this, node);
@@ -123,6 +176,80 @@ public sealed class ProcessCluster : IAsyncDisposable
     }
 
     public ClusterInspector Inspector => new([.. Nodes.Layout.Nodes.Select(node => node.Gateway)], TimeProvider.System, NullLoggerFactory.Instance);
+
+    /// <summary>What a node says of itself, asked at its own gateway; null where it does not answer at this moment, which is for polls.</summary>
+    public async Task<Contracts.NodeStatus?> FindStatusAsync(string node, CancellationToken stop)
+    {
+        var inspector = new ClusterInspector([Nodes[node].Gateway], TimeProvider.System, NullLoggerFactory.Instance);
+        try
+        {
+            return (await inspector.StatusAsync(stop)).Nodes.FirstOrDefault(status => status.Node.Value == node);
+        }
+        catch (QuicksilverException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>What a node says of itself; waits until it does.</summary>
+    public async Task<Contracts.NodeStatus> StatusAsync(string node, CancellationToken stop)
+    {
+        Contracts.NodeStatus? status = null;
+        await Eventually.TrueAsync(
+            async () => (status = await FindStatusAsync(node, stop)) is not null, $"what {node} says of itself", stop, TimeSpan.FromSeconds(60));
+        return status!;
+    }
+
+    /// <summary>
+    /// Waits until hub nodes follow a leader, or lead. A change of the members is refused while one that is needed for a majority does not
+    /// say so within a second.
+    /// </summary>
+    public Task FollowingAsync(IReadOnlyCollection<string> hubs, CancellationToken stop)
+    {
+        var inspector = new ClusterInspector([.. hubs.Select(hub => Nodes[hub].Gateway)], TimeProvider.System, NullLoggerFactory.Instance);
+        return Eventually.TrueAsync(
+            async () =>
+            {
+                try
+                {
+                    var nodes = (await inspector.StatusAsync(stop)).Nodes;
+                    return hubs.All(hub => nodes.Any(
+                        node => node.Node.Value == hub && node.RaftRole is Contracts.RaftRole.Leader or Contracts.RaftRole.Follower));
+                }
+                catch (QuicksilverException)
+                {
+                    return false;
+                }
+            },
+            $"{string.Join(" and ", hubs)} leading or following", stop, TimeSpan.FromSeconds(60));
+    }
+
+    /// <summary>
+    /// Runs <c>qs hub</c> until it is done, or refused for another reason than that somebody was slow. Returns its exit code and what it said.
+    /// </summary>
+    /// <param name="gateway">The hub node that is asked.</param>
+    /// <param name="following">Who must follow a leader, or lead, before it is asked.</param>
+    public async Task<(int Code, string Said)> HubAsync(string gateway, IReadOnlyCollection<string> following, CancellationToken stop, params string[] args)
+    {
+        // A member that does not describe itself within a second counts as one that does not answer, and a transfer gives up after five elections
+        // that others won. Refused means that nothing was begun.
+        string[] slow = ["does not answer", "cannot take over: no answer", "won the election each time"];
+        for (var tries = 1; ; tries++)
+        {
+            await FollowingAsync(following, stop);
+            await using var qs = StartQs(gateway, ["hub", .. args]);
+
+            // What changes is asked for during 20 s, and --wait is at most a minute.
+            var code = await qs.WaitAsync(stop, TimeSpan.FromSeconds(120));
+            var said = $"{qs.Output} {qs.Errors}";
+            if (code != 1 || tries == 10 || !slow.Any(text => said.Contains(text, StringComparison.Ordinal)))
+            {
+                return (code, said);
+            }
+
+            _output?.WriteLine($"qs hub {string.Join(' ', args)}: {said.Trim()}");
+        }
+    }
 
     /// <summary>The hub node that leads; waits for one.</summary>
     public async Task<string> LeaderAsync(CancellationToken stop)
@@ -212,7 +339,16 @@ public sealed class ProcessCluster : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        await Task.WhenAll(Nodes.Layout.Nodes.Select(node => Nodes.KillAsync(node.Node, CancellationToken.None)));
-        _directory.Dispose();
+        await _end.CancelAsync();
+        try
+        {
+            await _supervisor;
+        }
+        finally
+        {
+            await Task.WhenAll(Nodes.Layout.Nodes.Select(node => Nodes.KillAsync(node.Node, CancellationToken.None)));
+            _end.Dispose();
+            _directory.Dispose();
+        }
     }
 }

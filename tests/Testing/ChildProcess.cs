@@ -80,11 +80,21 @@ public sealed partial class ChildProcess : IAsyncDisposable
     }
 
     /// <summary>Waits for the end; returns the exit code.</summary>
-    public async Task<int> WaitAsync(CancellationToken stop)
+    /// <param name="limit">How long; a minute by default. More for a command that waits by itself.</param>
+    public async Task<int> WaitAsync(CancellationToken stop, TimeSpan? limit = null)
     {
-        using var limit = CancellationTokenSource.CreateLinkedTokenSource(stop);
-        limit.CancelAfter(TimeSpan.FromSeconds(60));
-        await _process.WaitForExitAsync(limit.Token);
+        var longest = limit ?? TimeSpan.FromSeconds(60);
+        using var bound = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        bound.CancelAfter(longest);
+        try
+        {
+            await _process.WaitForExitAsync(bound.Token);
+        }
+        catch (OperationCanceledException e) when (!stop.IsCancellationRequested)
+        {
+            throw new TimeoutException($"The process has not ended after {longest}.\n{Output}\n{Errors}", e);
+        }
+
         return _process.ExitCode;
     }
 
