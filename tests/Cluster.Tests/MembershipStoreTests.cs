@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using Quicksilver.Client;
+using Quicksilver.Model;
 using Quicksilver.Testing;
 
 namespace Quicksilver.Cluster.Tests;
@@ -22,12 +23,13 @@ public sealed class MembershipStoreTests
         await using var eu = cluster.Connect(TimeSpan.FromSeconds(10), "eu-0");
         await using var us = cluster.Connect(TimeSpan.FromSeconds(10), "us-0");
         await hub.Catalog.CreateAsync("flags", cancellation: Stop);
-        await PropagateAsync(hub, [eu, us], "first");
+        await ArriveAsync(hub, [eu, us], "first");
 
         // Away at eu, emptied at us, and longer than silos take to notice anything.
         var stores = Path.Combine(cluster.Nodes.Data, "membership");
         Directory.Move(Path.Combine(stores, "eu"), Path.Combine(stores, "eu-away"));
         File.Delete(Path.Combine(stores, "us", "membership.json"));
+        var processes = ProcessesOf(cluster);
         var start = TimeProvider.System.GetTimestamp();
         var count = 0;
         while (TimeProvider.System.GetElapsedTime(start) < Period)
@@ -35,7 +37,9 @@ public sealed class MembershipStoreTests
             await PropagateAsync(hub, [eu, us], $"{count++}");
         }
 
+        // The same processes: none ended and was started again.
         Assert.True(cluster.Nodes.IsRunning("eu-0") && cluster.Nodes.IsRunning("us-0"), $"{cluster.Nodes.LogEnd("eu-0")}\n{cluster.Nodes.LogEnd("us-0")}");
+        Assert.Equal(processes, ProcessesOf(cluster));
         TestContext.Current.TestOutputHelper?.WriteLine($"{count} puts seen at eu and us without their stores");
 
         // The store is back: nodes can be restarted.
@@ -48,7 +52,7 @@ public sealed class MembershipStoreTests
         }
 
         await cluster.ReadyAsync(Stop);
-        await PropagateAsync(hub, [eu, us], "last");
+        await ArriveAsync(hub, [eu, us], "last");
         await cluster.EqualAsync(Stop);
     }
 
@@ -75,14 +79,22 @@ public sealed class MembershipStoreTests
         await using var eu = cluster.Connect(TimeSpan.FromSeconds(20), "eu-0");
         await using var second = cluster.Connect(TimeSpan.FromSeconds(20), "eu-1");
         await hub.Catalog.CreateAsync("flags", cancellation: Stop);
-        await PropagateAsync(hub, [eu, second], "first");
+        await ArriveAsync(hub, [eu, second], "first");
 
         // The two of a region know each other by the table: one pulls from outside, the other from it.
         await Eventually.TrueAsync(
             async () =>
             {
+                // Who describes both has them by the table.
                 var inspector = new ClusterInspector([cluster.Nodes["eu-0"].Gateway], TimeProvider.System, Microsoft.Extensions.Logging.Abstractions.NullLoggerFactory.Instance);
-                return (await inspector.StatusAsync(Stop)).Nodes.Any(node => node.Node.Value == "eu-1" && node.Path is [{ Value: "eu-0" }, ..]);
+                try
+                {
+                    return (await inspector.StatusAsync(Stop)).Nodes.Any(node => node.Node.Value == "eu-1" && node.Path is [{ Value: "eu-0" }, ..]);
+                }
+                catch (QuicksilverException)
+                {
+                    return false;
+                }
             },
             "eu-1 pulling from eu-0", Stop, TimeSpan.FromSeconds(60));
 
@@ -90,13 +102,14 @@ public sealed class MembershipStoreTests
         await cluster.Nodes.KillAsync("eu-1", Stop);
         var leader = await cluster.LeaderAsync(Stop);
         await cluster.Nodes.KillAsync(leader, Stop);
-        await PropagateAsync(hub, [eu], "one of each away");
+        await ArriveAsync(hub, [eu], "one of each away");
         cluster.Start("eu-1");
         cluster.Start(leader);
         await cluster.ReadyAsync(Stop);
-        await PropagateAsync(hub, [eu, second], "both back");
+        await ArriveAsync(hub, [eu, second], "both back");
 
         await server.KillAsync(Stop);
+        var processes = ProcessesOf(cluster);
         var start = TimeProvider.System.GetTimestamp();
         var count = 0;
         while (TimeProvider.System.GetElapsedTime(start) < Period)
@@ -105,11 +118,12 @@ public sealed class MembershipStoreTests
         }
 
         Assert.True(count > 10);
+        Assert.Equal(processes, ProcessesOf(cluster));
         await server.StartAsync(Stop);
         await cluster.Nodes.KillAsync("eu-0", Stop);
         cluster.Start("eu-0");
         await cluster.ReadyAsync(Stop);
-        await PropagateAsync(hub, [eu, second], "last");
+        await ArriveAsync(hub, [eu, second], "last");
         await cluster.EqualAsync(Stop);
 
         // Nobody reads the password in a log.
@@ -117,6 +131,38 @@ public sealed class MembershipStoreTests
         Assert.DoesNotContain(cluster.Nodes.Layout.Nodes, node => cluster.Nodes.LogEnd(node.Node, 1_000_000).Contains(password, StringComparison.Ordinal));
     }
 
+    private static List<int> ProcessesOf(ProcessCluster cluster) => [.. cluster.Nodes.Layout.Nodes.Select(node => node.Pid)];
+
+    /// <summary>
+    /// A put that arrives at regions whose nodes were just started. They are ready before they are linked to the hub, and answer until then that
+    /// they are not there yet.
+    /// </summary>
+    private static async Task ArriveAsync(QuicksilverClient hub, QuicksilverClient[] regions, string value)
+    {
+        await hub.Keyspace("flags").PutAsync("k", value, cancellation: Stop);
+        var session = hub.Session!.Value;
+        foreach (var region in regions)
+        {
+            Entry? entry = null;
+            await Eventually.TrueAsync(
+                async () =>
+                {
+                    try
+                    {
+                        entry = await region.Keyspace("flags").GetAsync("k", ReadOptions.AtLeast(session.Position), Stop);
+                        return true;
+                    }
+                    catch (QuicksilverException e) when (e.IsTransient)
+                    {
+                        return false;
+                    }
+                },
+                $"'{value}' at a region", Stop, TimeSpan.FromSeconds(60));
+            Assert.Equal(value, entry?.Text);
+        }
+    }
+
+    /// <summary>A put that is seen at regions at once, as long as they are linked to the hub.</summary>
     private static async Task PropagateAsync(QuicksilverClient hub, QuicksilverClient[] regions, string value)
     {
         await hub.Keyspace("flags").PutAsync("k", value, cancellation: Stop);
