@@ -56,12 +56,31 @@ public sealed class KillTests
 
         // One revision for the keyspace and one for each record: had a write been applied twice, there would be more.
         var inspector = new ClusterInspector([cluster.Gateway("eu")], TimeProvider.System, Microsoft.Extensions.Logging.Abstractions.NullLoggerFactory.Instance);
+        Inspection? inspection = null;
+        Verification? verification = null;
         await Eventually.TrueAsync(
-            async () => (await inspector.StatusAsync(Stop)).Nodes is { Count: 3 } nodes && nodes.All(node => node.Position.Revision.Value == rows.Count + 1),
-            $"all nodes at revision {rows.Count + 1}", Stop);
-        var verification = await inspector.VerifyAsync(Stop);
-        Assert.True(verification.IsEqual, string.Join("; ", verification.Nodes));
-        Assert.All((await inspector.StatusAsync(Stop)).Nodes, node => Assert.Equal(0, node.FullCopies));
+            async () =>
+            {
+                try
+                {
+                    inspection = await inspector.StatusAsync(Stop);
+                    if (inspection.Nodes.Count != 3 || inspection.Nodes.Any(node => node.Position.Revision.Value != rows.Count + 1))
+                    {
+                        return false;
+                    }
+
+                    // One that does not answer in time is asked again; one that differs is a failure at once.
+                    verification = await inspector.VerifyAsync(Stop);
+                    return verification.Different.Count > 0 || (verification.IsEqual && verification.Nodes.Count == 3);
+                }
+                catch (QuicksilverException)
+                {
+                    return false;
+                }
+            },
+            $"three nodes that can be compared at revision {rows.Count + 1}", Stop, TimeSpan.FromSeconds(60));
+        Assert.True(verification!.IsEqual, string.Join("; ", verification.Nodes));
+        Assert.All(inspection!.Nodes, node => Assert.Equal(0, node.FullCopies));
         TestContext.Current.TestOutputHelper?.WriteLine($"{rounds} kills, {rows.Count} records");
     }
 
