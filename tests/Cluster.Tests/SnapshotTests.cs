@@ -40,17 +40,30 @@ public sealed class SnapshotTests
 
         using var end = new CancellationTokenSource();
         var supervisor = cluster.SuperviseAsync(away, end.Token);
-        var incoming = Path.Combine(cluster.Nodes.DataOf(away), "snapshot", "state");
+        var snapshot = Path.Combine(cluster.Nodes.DataOf(away), "snapshot");
+        var incoming = Path.Combine(snapshot, "state");
         try
         {
             for (var kill = 0; kill < 2; kill++)
             {
-                await Eventually.TrueAsync(() => File.Exists(incoming), "a snapshot on its way", Stop, TimeSpan.FromSeconds(60));
+                // What an earlier process left is no snapshot on its way: there must be more of it than this process began with.
+                var process = -1;
+                long? before = null;
+                await Eventually.TrueAsync(
+                    () =>
+                    {
+                        var now = BytesOf(snapshot);
+                        var isGrowing = cluster.Nodes[away].Pid == process && process != 0 && now > before && File.Exists(incoming);
+                        process = cluster.Nodes[away].Pid;
+                        before = now ?? before;
+                        return isGrowing;
+                    },
+                    "a snapshot on its way", Stop, TimeSpan.FromSeconds(60));
                 await cluster.Nodes.KillAsync(away, Stop);
             }
 
             await Eventually.TrueAsync(
-                async () => (await cluster.Inspector.StatusAsync(Stop)).Nodes.Any(node => node.Node.Value == away && node.FullCopies == 1),
+                async () => (await cluster.FindStatusAsync(away, Stop))?.FullCopies == 1,
                 $"the copy at {away}", Stop, TimeSpan.FromSeconds(90));
             await cluster.ReadyAsync(Stop);
         }
@@ -66,5 +79,18 @@ public sealed class SnapshotTests
         // Without another one it is needed for a majority.
         await cluster.Nodes.KillAsync(cluster.Nodes.Hubs.First(hub => hub != away), Stop);
         await client.Keyspace("big").PutAsync("after", "v", cancellation: Stop);
+    }
+
+    /// <summary>What was received of a snapshot; null where a file went away meanwhile.</summary>
+    private static long? BytesOf(string directory)
+    {
+        try
+        {
+            return Directory.Exists(directory) ? new DirectoryInfo(directory).EnumerateFiles().Sum(file => file.Length) : 0;
+        }
+        catch (IOException)
+        {
+            return null;
+        }
     }
 }
