@@ -81,9 +81,8 @@ public sealed class MemberTests
         {
             // Against a node that is no part of what changes.
             var gateway = cluster.Nodes.Hubs.First(hub => !args.Contains(hub) && cluster.Nodes.IsRunning(hub));
-            await using var qs = cluster.StartQs(gateway, ["hub", .. args]);
-            var code = await qs.WaitAsync(Stop);
-            var said = $"{qs.Output} {qs.Errors}";
+            string[] following = [.. cluster.Nodes.Hubs.Where(hub => args[0] != "add" || !args.Contains(hub))];
+            var (code, said) = await cluster.HubAsync(gateway, following, Stop, args);
             Assert.True(
                 code == expected && said.Contains(says, StringComparison.Ordinal),
                 $"qs hub {string.Join(' ', args)} ended with {code}: {said}\n{string.Join('\n', cluster.Nodes.Hubs.Select(hub => $"--- {hub}\n{cluster.Nodes.LogEnd(hub, 12)}"))}");

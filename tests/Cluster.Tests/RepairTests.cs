@@ -51,11 +51,14 @@ public sealed class RepairTests
             await RepairAsync(x);
             await ProgressAsync(100);
 
-            // A member in order is only rebuilt by force.
-            await using (var refused = cluster.StartQs(leader, "hub", "repair", x))
+            // A member in order is only rebuilt by force. One that does not answer within a second is in none: then it is asked again.
+            var refused = await RefusedAsync();
+            for (var tries = 1; refused.Code == 0 && tries < 3; tries++)
             {
-                Assert.Equal((1, true), (await refused.WaitAsync(Stop), refused.Errors.Contains("--force", StringComparison.Ordinal)));
+                refused = await RefusedAsync();
             }
+
+            Assert.True(refused.Code == 1 && refused.Said.Contains("--force", StringComparison.Ordinal), $"exit {refused.Code}: {refused.Said}");
 
             // What cannot even be opened is kept beside as well.
             await end.CancelAsync();
@@ -65,16 +68,14 @@ public sealed class RepairTests
             cluster.Nodes.Start(x);
             await Eventually.TrueAsync(() => !cluster.Nodes.IsRunning(x), $"the end of {x}", Stop, TimeSpan.FromSeconds(60));
             supervisor = cluster.SuperviseAsync(x, again.Token);
+            var aside = SetAside();
             await RepairAsync(x);
-            Assert.Single(Directory.GetDirectories(cluster.Nodes.DataOf(x), "set-aside-*"));
+            Assert.Single(SetAside().Except(aside));
             await ProgressAsync(100);
 
             // It knows what was written once before it was rebuilt, and says so where it leads.
-            await using (var transfer = cluster.StartQs(leader, "hub", "transfer", "--to", x))
-            {
-                Assert.Equal(0, await transfer.WaitAsync(Stop));
-            }
-
+            var transfer = await cluster.HubAsync(leader, [.. cluster.Nodes.Hubs], Stop, "transfer", "--to", x);
+            Assert.True(transfer.Code == 0, $"exit {transfer.Code}: {transfer.Said}");
             await AskAgainAsync();
         }
         finally
@@ -111,13 +112,16 @@ public sealed class RepairTests
             }
         }
 
-        async Task RepairAsync(string node, params string[] more)
+        async Task RepairAsync(string node)
         {
-            await using var repair = cluster.StartQs(leader, ["hub", "repair", node, "--wait", "60", .. more]);
-            var code = await repair.WaitAsync(Stop);
-            Assert.True(code == 0, $"exit {code}: {repair.Output} {repair.Errors}\n{cluster.Nodes.LogEnd(node)}");
+            var (code, said) = await cluster.HubAsync(leader, [.. cluster.Nodes.Hubs.Where(hub => hub != node)], Stop, "repair", node, "--wait", "60");
+            Assert.True(code == 0, $"exit {code}: {said}\n{cluster.Nodes.LogEnd(node)}");
             await cluster.ReadyAsync(Stop);
         }
+
+        Task<(int Code, string Said)> RefusedAsync() => cluster.HubAsync(leader, [.. cluster.Nodes.Hubs], Stop, "repair", x, "--wait", "60");
+
+        string[] SetAside() => Directory.GetDirectories(cluster.Nodes.DataOf(x), "set-aside-*");
 
         async Task ProgressAsync(long more)
         {
