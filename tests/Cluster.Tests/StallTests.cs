@@ -1,12 +1,13 @@
 using System.Globalization;
 using Quicksilver.Client;
+using Quicksilver.Model;
 using Quicksilver.Testing;
 
 namespace Quicksilver.Cluster.Tests;
 
 /// <summary>
 /// Goal: a member whose disk is slow slows nobody down: as a follower it is not waited for, as a leader it loses the leadership. Method:
-/// each flush of one real member under load takes seconds; the longest put is looked at.
+/// each flush of one real member under load takes seconds; the longest put is looked at, beside the longest of as many without a stall.
 /// </summary>
 [Collection(Alone.Name)]
 public sealed class StallTests
@@ -19,6 +20,9 @@ public sealed class StallTests
     private static readonly TimeSpan LongestPut = TimeSpan.FromSeconds(1);
 
     private static readonly TimeSpan LongestWithoutLeader = TimeSpan.FromSeconds(6);
+
+    /// <summary>A put that took longer may have waited for the disk, however slow the machine.</summary>
+    private static readonly TimeSpan LongestOfAll = TimeSpan.FromSeconds(15);
 
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
 
@@ -33,21 +37,29 @@ public sealed class StallTests
         var load = Enumerable.Range(0, Writers).Select(writer => Task.Run(() => WriteAsync(client, writer, puts, enough.Token), Stop)).ToList();
         await ProgressAsync(200);
 
-        var leader = await cluster.LeaderAsync(Stop);
+        // The longest of so many while no disk stalls. An election meanwhile is the machine's, and not what a put usually takes.
+        var (leader, term) = await LeadershipAsync();
+        var usual = await LongestOfAsync(1_000);
+        for (var tries = 1; tries < 3 && await LeadershipAsync() != (leader, term); tries++)
+        {
+            (leader, term) = await LeadershipAsync();
+            usual = await LongestOfAsync(1_000);
+        }
+
         var follower = cluster.Nodes.Hubs.First(hub => hub != leader);
-        puts.TakeLongest();
         await using (await StallAsync(follower))
         {
-            await ProgressAsync(1_000);
-            Assert.InRange(puts.TakeLongest(), TimeSpan.Zero, LongestPut);
+            Assert.InRange(await LongestOfAsync(1_000), TimeSpan.Zero, AtMost(LongestPut, usual));
             Assert.Equal(leader, await cluster.LeaderAsync(Stop));
         }
 
+        leader = await cluster.LeaderAsync(Stop);
+        puts.TakeLongest();
         await using (await StallAsync(leader))
         {
             await ProgressAsync(1_000);
             Assert.NotEqual(leader, await cluster.LeaderAsync(Stop));
-            Assert.InRange(puts.TakeLongest(), TimeSpan.Zero, LongestWithoutLeader);
+            Assert.InRange(puts.TakeLongest(), TimeSpan.Zero, AtMost(LongestWithoutLeader, usual));
         }
 
         await enough.CancelAsync();
@@ -55,6 +67,19 @@ public sealed class StallTests
         await cluster.EqualAsync(Stop);
 
         Task<SyscallFaults> StallAsync(string node) => SyscallFaults.StallAsync(cluster.Nodes[node].Pid, cluster.Sub("stalls"), "fdatasync", Stall, Stop);
+
+        async Task<(string Node, Term Term)> LeadershipAsync()
+        {
+            var node = await cluster.LeaderAsync(Stop);
+            return (node, (await cluster.StatusAsync(node, Stop)).Term);
+        }
+
+        async Task<TimeSpan> LongestOfAsync(long more)
+        {
+            puts.TakeLongest();
+            await ProgressAsync(more);
+            return puts.TakeLongest();
+        }
 
         async Task ProgressAsync(long more)
         {
@@ -71,6 +96,12 @@ public sealed class StallTests
                 },
                 $"{more} more writes", Stop, TimeSpan.FromSeconds(60));
         }
+    }
+
+    private static TimeSpan AtMost(TimeSpan idle, TimeSpan usual)
+    {
+        var slow = idle + (3 * usual);
+        return slow < LongestOfAll ? slow : LongestOfAll;
     }
 
     private static async Task WriteAsync(QuicksilverClient client, int writer, Puts puts, CancellationToken enough)
