@@ -16,6 +16,7 @@ namespace Quicksilver.Cluster.Tests;
 public sealed class DiskFaultTests
 {
     private const int Old = 3_000;
+    private const int Writers = 8;
 
     /// <summary>The exit code of a node whose disk or database failed, as docs/operations.md has it.</summary>
     private const int StorageFailed = 10;
@@ -37,7 +38,8 @@ public sealed class DiskFaultTests
             return put.Revision;
         }));
         using var enough = new CancellationTokenSource();
-        var load = Enumerable.Range(0, 8).Select(writer => Task.Run(() => WriteAsync(client, writer, acknowledged, enough.Token), Stop)).ToList();
+        using var passes = new SemaphoreSlim(Writers);
+        var load = Enumerable.Range(0, Writers).Select(writer => Task.Run(() => WriteAsync(client, writer, acknowledged, passes, enough.Token), Stop)).ToList();
 
         var first = await FollowerAsync(cluster);
         await EndsAsync(cluster, first, "fdatasync", "EIO", [], acknowledged, load, before: () => RefusedAsync(cluster, first));
@@ -55,6 +57,14 @@ public sealed class DiskFaultTests
         // Which keyspace it is, is known to this client now. Of its rows none was read (a filter says that this key is in no table), or
         // only the first, which may share a block with the catalog.
         Assert.Null(await keyspace.GetAsync("none", ReadOptions.Eventual, Stop));
+
+        // The load waits: a write that must look into a table to be applied ends the member, and the reads must come first.
+        for (var writer = 0; writer < Writers; writer++)
+        {
+            await passes.WaitAsync(Stop);
+        }
+
+        await LevelAsync(cluster);
         await EndsAsync(
             cluster, follower, "pread64", "EIO", Directory.GetFiles(Path.Combine(cluster.Nodes.DataOf(follower), "db"), "*.sst"), acknowledged, load,
             meanwhile: async () =>
@@ -67,6 +77,7 @@ public sealed class DiskFaultTests
                 var put = await client.Keyspace("old").PutAsync(OldKey(Old - 1), "new", new() { IfRevision = old[^1] }, Stop);
                 Assert.Equal(CommitStatus.Committed, put.Status);
                 acknowledged.Enqueue(new(put.OperationId, put.Revision));
+                passes.Release(Writers);
             });
 
         await enough.CancelAsync();
@@ -142,9 +153,22 @@ public sealed class DiskFaultTests
         var line = Assert.Single(text.Split('\n'), line => line.StartsWith("quicksilver:", StringComparison.Ordinal));
         Assert.EndsWith("When the disk is in order and has room, start this node again.", line.TrimEnd(), StringComparison.Ordinal);
 
-        // And is not drowned by what the libraries say of each request that failed.
-        Assert.InRange(text.Split('\n').Length, 1, 12);
+        // And is not drowned by what the libraries say of each request that failed. Elections, of which a busy machine has more, are no part of that.
+        Assert.InRange(text.Split('\n').Count(line => line.Length > 0 && !IsOwn(line)), 1, 12);
     }
+
+    /// <summary>What the node says of its own course: information and warnings of its own parts.</summary>
+    private static bool IsOwn(string line) =>
+        line.Contains(" info: Quicksilver.", StringComparison.Ordinal) || line.Contains(" warn: Quicksilver.", StringComparison.Ordinal);
+
+    /// <summary>Waits until all members have applied the same. No table is read for that, as a comparison of states would.</summary>
+    private static Task LevelAsync(ProcessCluster cluster) => Eventually.TrueAsync(
+        async () =>
+        {
+            var members = await Task.WhenAll(cluster.Nodes.Hubs.Select(hub => cluster.FindStatusAsync(hub, Stop)));
+            return members.All(member => member is not null) && members.Select(member => member!.Position).Distinct().Count() == 1;
+        },
+        "members at one position", Stop, TimeSpan.FromSeconds(60));
 
     private static Task ProgressAsync(ConcurrentQueue<AcknowledgedWrite> acknowledged, int more, List<Task> load)
     {
@@ -162,11 +186,15 @@ public sealed class DiskFaultTests
             $"{more} more writes", Stop, TimeSpan.FromSeconds(60));
     }
 
-    private static async Task WriteAsync(QuicksilverClient client, int writer, ConcurrentQueue<AcknowledgedWrite> acknowledged, CancellationToken enough)
+    /// <param name="passes">One for each writer; whoever takes them all holds the load.</param>
+    private static async Task WriteAsync(
+        QuicksilverClient client, int writer, ConcurrentQueue<AcknowledgedWrite> acknowledged, SemaphoreSlim passes, CancellationToken enough)
     {
         for (var i = 0; !enough.IsCancellationRequested; i++)
         {
+            await passes.WaitAsync(CancellationToken.None);
             var put = await client.Keyspace("disk").PutAsync($"{writer}/{i:d7}", $"{i}", cancellation: CancellationToken.None);
+            passes.Release();
             acknowledged.Enqueue(new(put.OperationId, put.Revision));
         }
     }
