@@ -10,12 +10,20 @@ namespace Quicksilver.Testing;
 /// <summary>Hub members in one process, without Orleans: real Raft over loopback TCP, real stores.</summary>
 public sealed class HubMembers : IAsyncDisposable
 {
+    /// <summary>
+    /// An election timeout for tests of which no election is the subject: a machine that holds a hub up for less than this makes nobody
+    /// else its leader. The first election takes as long.
+    /// </summary>
+    public static readonly TimeSpan Patient = TimeSpan.FromSeconds(2);
+
     private readonly List<HubMember> _addresses = [];
     private readonly SequencerOptions _options;
 
     private readonly RaftLogKind _log;
+    private readonly TimeSpan? _electionTimeout;
 
-    private HubMembers(SequencerOptions options, RaftLogKind log) => (_options, _log) = (options, log);
+    private HubMembers(SequencerOptions options, RaftLogKind log, TimeSpan? electionTimeout) =>
+        (_options, _log, _electionTimeout) = (options, log, electionTimeout);
 
     /// <summary>One member; engine and store are null while it is stopped.</summary>
     public sealed class Member(NodeId node, string path)
@@ -28,6 +36,9 @@ public sealed class HubMembers : IAsyncDisposable
 
         /// <summary>Highest feature level that it can apply from its next start on: it plays a build.</summary>
         public int FeatureLevel { get; set; } = EntryApplier.SupportedFeatureLevel;
+
+        /// <summary>From its next start on; null for that of the hub.</summary>
+        public TimeSpan? ElectionTimeout { get; set; }
     }
 
     public List<Member> Members { get; } = [];
@@ -38,20 +49,39 @@ public sealed class HubMembers : IAsyncDisposable
 
     public LogTime LogTime => new(TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds());
 
+    /// <summary>
+    /// Whoever leads and has applied everything that was committed before; waits for one while nobody does. It may lead no more a moment
+    /// later: who needs one leader for several things asks once.
+    /// </summary>
+    public async Task<Member> LeaderAsync(CancellationToken stop)
+    {
+        Member? leader = null;
+        await Eventually.TrueAsync(
+            async () =>
+            {
+                leader = Leader;
+                return leader is { Engine: { } engine } && await engine.Sequencer.ReadBarrierAsync(stop) is not null;
+            },
+            "a leader", stop);
+        return leader!;
+    }
+
     /// <summary>A new hub.</summary>
+    /// <param name="electionTimeout">Null for that of a node.</param>
     public static Task<HubMembers> StartAsync(
-        TempDirectory directory, int count, CancellationToken stop, SequencerOptions? options = null, RaftLogKind log = RaftLogKind.Database)
+        TempDirectory directory, int count, CancellationToken stop, SequencerOptions? options = null, RaftLogKind log = RaftLogKind.Database,
+        TimeSpan? electionTimeout = null)
     {
         var addresses = Enumerable.Range(0, count).Select(i => new HubMember(NodeId.Parse($"hub-{i}"), new(IPAddress.Loopback, Ports.Free()))).ToList();
-        return StartAsync(addresses, addresses.ToDictionary(member => member.Node, member => directory.Sub(member.Node.Value)), stop, options, log);
+        return StartAsync(addresses, addresses.ToDictionary(member => member.Node, member => directory.Sub(member.Node.Value)), stop, options, log, electionTimeout);
     }
 
     /// <summary>Those members of a hub that have a directory here; a majority of them, or there will be no leader.</summary>
     public static async Task<HubMembers> StartAsync(
         IReadOnlyList<HubMember> addresses, IReadOnlyDictionary<NodeId, string> directories, CancellationToken stop, SequencerOptions? options = null,
-        RaftLogKind log = RaftLogKind.Database)
+        RaftLogKind log = RaftLogKind.Database, TimeSpan? electionTimeout = null)
     {
-        var hub = new HubMembers(options ?? new(), log);
+        var hub = new HubMembers(options ?? new(), log, electionTimeout);
         hub._addresses.AddRange(addresses);
         foreach (var (node, path) in directories)
         {
@@ -79,6 +109,11 @@ public sealed class HubMembers : IAsyncDisposable
         member.Directory = DataDirectory.Take(member.Path);
         member.Store = NodeStore.Open(member.Directory, new() { Node = member.Node });
         var raft = new RaftNodeOptions { Self = member.Node, Members = configured ?? _addresses, LogDirectory = member.Directory.RaftPath, Log = _log };
+        if ((member.ElectionTimeout ?? _electionTimeout) is { } electionTimeout)
+        {
+            raft = raft with { ElectionTimeout = electionTimeout };
+        }
+
         var random = new Random(member.Node.GetHashCode());
         member.Engine = await HubEngine.OpenAsync(
             member.Store, raft, new LivePeers(this, member.Node), _options with { SupportedFeatureLevel = member.FeatureLevel }, TimeProvider.System, () => (ulong)random.NextInt64(), NullLoggerFactory.Instance, stop);
@@ -151,20 +186,22 @@ public sealed class HubMembers : IAsyncDisposable
 
         public async Task<AgreedMembers> FillAsync(NodeStore store, CancellationToken cancellation)
         {
-            var source = hub.Leader!.Store!;
+            // One leader for all of it: it serves what it has also where another is elected meanwhile.
+            var leader = await hub.LeaderAsync(cancellation);
+            var (node, source, engine) = (leader.Node, leader.Store!, leader.Engine!);
             var progress = source.Progress;
-            var agreed = hub.Leader.Engine!.Agreed;
+            var agreed = engine.Agreed;
             if (store.Progress.Cluster.IsNone)
             {
-                using var sending = new SnapshotSource(hub.Leader.Node, source, hub.Leader.Engine!.Raft.TermOf, new(), TimeProvider.System);
+                using var sending = new SnapshotSource(node, source, engine.Raft.TermOf, new(), TimeProvider.System);
                 using var snapshot = await new SnapshotCopy(Identity, store, NullLogger.Instance).ReceiveAsync(
-                    sending, hub.Leader.Node, isOfUse: null, cancellation);
+                    sending, node, isOfUse: null, cancellation);
                 store.Install(snapshot, joins: true);
                 progress = source.Progress;
-                agreed = hub.Leader.Engine!.Agreed;
+                agreed = engine.Agreed;
             }
 
-            using var log = new LogSource(hub.Leader.Node, source, hub.Leader.Engine!.Clock, new(), TimeProvider.System);
+            using var log = new LogSource(node, source, engine.Clock, new(), TimeProvider.System);
             await new LogCopy(Identity, store).CopyAsync(log, progress.Position.Revision, cancellation);
             HubCopy.Complete(store, progress);
             return agreed with { AsOf = agreed.AsOf > progress.AppliedIndex ? agreed.AsOf : progress.AppliedIndex };
@@ -172,10 +209,12 @@ public sealed class HubMembers : IAsyncDisposable
 
         public async Task<(IncomingSnapshot Snapshot, AgreedMembers Agreed)> ReceiveAsync(NodeStore store, LogIndex atLeast, CancellationToken cancellation)
         {
-            using var source = new SnapshotSource(hub.Leader!.Node, hub.Leader.Store!, hub.Leader.Engine!.Raft.TermOf, new(), TimeProvider.System);
+            var leader = await hub.LeaderAsync(cancellation);
+            var engine = leader.Engine!;
+            using var source = new SnapshotSource(leader.Node, leader.Store!, engine.Raft.TermOf, new(), TimeProvider.System);
             var snapshot = await new SnapshotCopy(Identity, store, NullLogger.Instance).ReceiveAsync(
-                source, hub.Leader.Node, header => header.Progress.AppliedIndex >= atLeast && header.AppliedTerm != default, cancellation);
-            var agreed = hub.Leader.Engine.Agreed;
+                source, leader.Node, header => header.Progress.AppliedIndex >= atLeast && header.AppliedTerm != default, cancellation);
+            var agreed = engine.Agreed;
             var applied = snapshot.Header!.Progress.AppliedIndex;
             return (snapshot, agreed with { AsOf = agreed.AsOf > applied ? agreed.AsOf : applied });
         }
