@@ -232,10 +232,10 @@ public sealed class RaftLogTests : IDisposable
         disk.Stall();
         var index = await ((IAuditTrail<IRaftLogEntry>)log).AppendAsync(new EmptyLogEntry { Term = 1 }, Stop);
         var committing = ((IAuditTrail)log).CommitAsync(index, Stop).AsTask();
-        await disk.Stalling.WaitAsync(TimeSpan.FromSeconds(10), Stop);
+        await disk.Stalling.WaitAsync(Eventually.Deadline, Stop);
         Assert.False(committing.IsCompleted);
         disk.GoOn();
-        Assert.Equal(1, await committing.WaitAsync(TimeSpan.FromSeconds(10), Stop));
+        Assert.Equal(1, await committing.WaitAsync(Eventually.Deadline, Stop));
     }
 
     [Theory]

@@ -142,7 +142,10 @@ public sealed class SequencerTests : IAsyncDisposable
             _log.OnLeadership = null;
             _sequencer.StopAsync().GetAwaiter().GetResult();
         };
-        var outcomes = await Task.Run(() => Commit("a"), Stop).WaitAsync(TimeSpan.FromSeconds(2), Stop);
+
+        // On a thread of its own, because it blocks, and what it waits for may need one of the pool.
+        var commit = Task.Factory.StartNew(() => Commit("a"), Stop, TaskCreationOptions.LongRunning, TaskScheduler.Default).Unwrap();
+        var outcomes = await commit.WaitAsync(Eventually.Deadline, Stop);
         Assert.Equal(CommitKind.Unavailable, outcomes[0].Kind);
     }
 
