@@ -77,7 +77,7 @@ public sealed class MembershipTests : IDisposable
         var c = hub.Members.First(member => member != hub.Leader);
         await hub.StopAsync(c, Stop);
         await hub.CommitAsync([commands.Put(new(1), "k", "only at A and X")], Stop);
-        var a = hub.Leader!;
+        var a = await hub.LeaderAsync(Stop);
         var x = hub.Members.First(member => member != a && member != c);
         await hub.StopAsync(x, Stop);
         Directory.Delete(x.Path, recursive: true);
@@ -91,7 +91,7 @@ public sealed class MembershipTests : IDisposable
 
         // A is back, and so is the entry; X comes back as a new member, with the entry.
         await hub.RestartAsync(a, Stop);
-        await Eventually.TrueAsync(() => hub.Leader is not null, "a leader", Stop);
+        await hub.LeaderAsync(Stop);
         await RemoveAsync(hub, x.Node);
         await hub.RestartAsync(x, Stop);
         Assert.Equal(CommitOutcome.Committed(new(3)), (await hub.CommitAsync([commands.Put(new(1), "k2", "v")], Stop))[0]);
@@ -123,12 +123,12 @@ public sealed class MembershipTests : IDisposable
     [Fact]
     public async Task A_member_that_is_removed_while_it_runs_stops_and_does_not_come_back_by_itself()
     {
-        await using var hub = await HubMembers.StartAsync(_directory, 3, Stop);
+        await using var hub = await HubMembers.StartAsync(_directory, 3, Stop, electionTimeout: HubMembers.Patient);
         var commands = new Commands(hub.LogTime);
         await hub.CommitAsync([commands.Create("flags")], Stop);
         var x = hub.Members.First(member => member != hub.Leader);
         await RemoveAsync(hub, x.Node);
-        Assert.IsType<MemberRemovedException>(await x.Engine!.Fault.WaitAsync(TimeSpan.FromSeconds(20), Stop));
+        Assert.IsType<MemberRemovedException>(await x.Engine!.Fault.WaitAsync(Eventually.Deadline, Stop));
         await hub.StopAsync(x, Stop);
         await Assert.ThrowsAsync<MemberRemovedException>(() => hub.RestartAsync(x, Stop));
         await hub.StopAsync(x, Stop);
@@ -148,18 +148,21 @@ public sealed class MembershipTests : IDisposable
     [Fact]
     public async Task A_member_that_was_away_while_it_was_removed_finds_out_when_it_is_back()
     {
-        await using var hub = await HubMembers.StartAsync(_directory, 3, Stop);
+        await using var hub = await HubMembers.StartAsync(_directory, 3, Stop, electionTimeout: HubMembers.Patient);
         var commands = new Commands(hub.LogTime);
         await hub.CommitAsync([commands.Create("flags")], Stop);
         var x = hub.Members.First(member => member != hub.Leader);
         await hub.StopAsync(x, Stop);
         await RemoveAsync(hub, x.Node);
-        var term = hub.Leader!.Engine!.Raft.Leadership.Term;
+        var term = (await hub.LeaderAsync(Stop)).Engine!.Raft.Leadership.Term;
+
+        // As impatient as any node, so that it stands often before it finds out.
+        x.ElectionTimeout = TimeSpan.FromMilliseconds(500);
         await hub.RestartAsync(x, Stop);
-        Assert.IsType<MemberRemovedException>(await x.Engine!.Fault.WaitAsync(TimeSpan.FromSeconds(30), Stop));
+        Assert.IsType<MemberRemovedException>(await x.Engine!.Fault.WaitAsync(Eventually.Deadline, Stop));
 
         // It did not disturb the others meanwhile.
-        Assert.Equal(term, hub.Leader!.Engine!.Raft.Leadership.Term);
+        Assert.Equal(term, (await hub.LeaderAsync(Stop)).Engine!.Raft.Leadership.Term);
         await hub.StopAsync(x, Stop);
         await Assert.ThrowsAsync<MemberRemovedException>(() => hub.RestartAsync(x, Stop));
     }
@@ -167,7 +170,7 @@ public sealed class MembershipTests : IDisposable
     [Fact]
     public async Task What_the_hub_agreed_on_counts_and_not_what_is_configured()
     {
-        await using var hub = await HubMembers.StartAsync(_directory, 3, Stop);
+        await using var hub = await HubMembers.StartAsync(_directory, 3, Stop, electionTimeout: HubMembers.Patient);
         var commands = new Commands(hub.LogTime);
         await hub.CommitAsync([commands.Create("flags")], Stop);
         var x = hub.Members.First(member => member != hub.Leader);
@@ -178,14 +181,15 @@ public sealed class MembershipTests : IDisposable
         Assert.Equal(3, x.Engine!.Agreed.Members.Count);
         Assert.Equal(CommitOutcome.Committed(new(2)), (await hub.CommitAsync([commands.Put(new(1), "k", "v")], Stop))[0]);
         await hub.WaitForEqualAsync(new(2), Stop);
+        await hub.LeaderAsync(Stop);
         Assert.Single(hub.Members, member => member.Engine!.Sequencer.Leadership.IsLeader);
     }
 
     [Fact]
     public async Task Of_three_members_no_more_than_one_can_be_taken_out()
     {
-        await using var hub = await HubMembers.StartAsync(_directory, 3, Stop);
-        var leader = hub.Leader!.Engine!;
+        await using var hub = await HubMembers.StartAsync(_directory, 3, Stop, electionTimeout: HubMembers.Patient);
+        var leader = (await hub.LeaderAsync(Stop)).Engine!;
         var others = hub.Members.Where(member => member.Engine != leader).Select(member => member.Node).ToList();
         var removals = await Task.WhenAll(others.Select(async node =>
         {

@@ -53,7 +53,7 @@ public sealed class RaftHubTests : IDisposable
             Assert.Equal(CommitKind.Committed, (await hub.CommitAsync([commands.Put(new(1), $"k{i}", "v")], Stop))[0].Kind);
         }
 
-        var old = hub.Leader!;
+        var old = await hub.LeaderAsync(Stop);
         await hub.StopAsync(old, Stop);
         Assert.Equal(CommitOutcome.Committed(new(52)), (await hub.CommitAsync([commands.Put(new(1), "after", "v")], Stop))[0]);
 
@@ -64,13 +64,15 @@ public sealed class RaftHubTests : IDisposable
     [Fact]
     public async Task A_member_that_does_not_lead_refuses_and_proposes_nothing()
     {
-        await using var hub = await HubMembers.StartAsync(_directory, 3, Stop);
+        await using var hub = await HubMembers.StartAsync(_directory, 3, Stop, electionTimeout: HubMembers.Patient);
         var follower = hub.Members.First(member => member != hub.Leader);
         var commands = new Commands(hub.LogTime);
         var outcomes = await follower.Engine!.Sequencer.CommitAsync([commands.Create("flags")], Stop);
         Assert.Equal(CommitKind.Unavailable, outcomes[0].Kind);
         Assert.Null(await follower.Engine.Sequencer.ReadBarrierAsync(Stop));
-        Assert.NotNull(await hub.Leader!.Engine!.Sequencer.ReadBarrierAsync(Stop));
+
+        // Whoever leads confirms that to a majority, and it is another.
+        Assert.NotEqual(follower, await hub.LeaderAsync(Stop));
     }
 
     [Fact]
@@ -85,7 +87,7 @@ public sealed class RaftHubTests : IDisposable
             await hub.CommitAsync([commands.Put(new(1), $"k{i}", "v")], Stop);
         }
 
-        Assert.NotNull(hub.Leader!.Store!.ReadRaftFloor());
+        Assert.NotNull((await hub.LeaderAsync(Stop)).Store!.ReadRaftFloor());
         var follower = hub.Members.First(member => member != hub.Leader);
         await hub.StopAsync(follower, Stop);
         for (var i = 0; i < 20; i++)
@@ -112,7 +114,7 @@ public sealed class RaftHubTests : IDisposable
         }
 
         await hub.RestartAsync(follower, Stop);
-        var fault = await follower.Engine!.Fault.WaitAsync(TimeSpan.FromSeconds(20), Stop);
+        var fault = await follower.Engine!.Fault.WaitAsync(Eventually.Deadline, Stop);
         Assert.IsType<NeedsRepairException>(fault);
 
         await hub.StopAsync(follower, Stop);
@@ -232,7 +234,7 @@ public sealed class RaftHubTests : IDisposable
         var c = hub.Members.First(member => member != hub.Leader);
         await hub.StopAsync(c, Stop);
         await hub.CommitAsync([commands.Put(new(1), "k", "v")], Stop);
-        var x = hub.Leader!;
+        var x = await hub.LeaderAsync(Stop);
         var a = hub.Members.First(member => member != x && member != c);
         await hub.StopAsync(x, Stop);
         Directory.Delete(x.Path, recursive: true);
@@ -264,11 +266,11 @@ public sealed class RaftHubTests : IDisposable
         }
 
         Assert.All(two, waiting => Assert.False(waiting.IsCompleted));
-        Assert.All(await Task.WhenAll([.. two, Judge(2)]).WaitAsync(TimeSpan.FromSeconds(20), Stop), standing => Assert.Equal(MemberStanding.Member, standing));
+        Assert.All(await Task.WhenAll([.. two, Judge(2)]).WaitAsync(Eventually.Deadline, Stop), standing => Assert.Equal(MemberStanding.Member, standing));
         Assert.All(Enumerable.Range(0, 3), member => Assert.Equal((0L, 3), (Storage(member).Agreed.AsOf.Value, Storage(member).Members!.Count)));
 
         // Formed once: alone now, without asking anybody.
-        Assert.Equal(MemberStanding.Member, await Judge(0).WaitAsync(TimeSpan.FromSeconds(5), Stop));
+        Assert.Equal(MemberStanding.Member, await Judge(0).WaitAsync(Eventually.Deadline, Stop));
     }
 
     [Theory]

@@ -19,7 +19,7 @@ public sealed class RoleTests : IDisposable
     public async Task A_member_whose_change_of_role_failed_says_that_it_cannot_go_on(RaftLogKind kind, string directory, string file)
     {
         await using var hub = await HubMembers.StartAsync(_directory, 3, Stop, log: kind);
-        var leader = hub.Leader!;
+        var leader = await hub.LeaderAsync(Stop);
         var member = hub.Members.First(member => member != leader);
         FailingDisk.RefuseWrites(Directory.GetFiles(Path.Combine(member.Path, directory), file).Max()!);
         await hub.StopAsync(leader, Stop);
