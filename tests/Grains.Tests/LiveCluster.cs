@@ -71,6 +71,9 @@ public sealed class LiveCluster : IAsyncDisposable
         await cluster.StartAsync("eu", stop);
         await cluster.StartAsync("us", stop);
         await Eventually.TrueAsync(() => cluster.Leader is { } leader && !cluster[leader].Status.Cluster.IsNone, "a formed cluster", stop);
+
+        // A test that gives a region little time means its own steps, and not the making of the first link.
+        await Eventually.TrueAsync(() => cluster["eu"].Status.State == "pulling" && cluster["us"].Status.State == "pulling", "regions that pull", stop);
         return cluster;
     }
 
@@ -118,6 +121,43 @@ public sealed class LiveCluster : IAsyncDisposable
     /// <summary>Waits until the node has what the hub's leader has.</summary>
     public Task LevelAsync(string node, CancellationToken stop) => Eventually.TrueAsync(
         () => Leader is { } leader && _running[node].Status.Position == _running[leader].Status.Position, $"{node} level with the hub", stop);
+
+    /// <summary>
+    /// Waits until all nodes that run could be compared, starting from one of them, and are alike. One that cannot be asked at this moment,
+    /// or is not seen, is asked again; one that differs is a failure at once.
+    /// </summary>
+    public async Task EqualAsync(string from, CancellationToken stop)
+    {
+        var inspector = new ClusterInspector([Gateway(from)], TimeProvider.System, NullLoggerFactory.Instance);
+        var last = "";
+        Verification? verification = null;
+        try
+        {
+            await Eventually.TrueAsync(
+                async () =>
+                {
+                    try
+                    {
+                        verification = await inspector.VerifyAsync(stop);
+                    }
+                    catch (QuicksilverException e)
+                    {
+                        last = e.Message;
+                        return false;
+                    }
+
+                    last = $"{string.Join("; ", verification.Nodes)} {string.Join("; ", verification.Unreachable)}";
+                    return verification.Different.Count > 0 || (verification.IsEqual && verification.Nodes.Count == _running.Count);
+                },
+                $"{_running.Count} nodes that can be compared", stop);
+        }
+        catch (TimeoutException e)
+        {
+            throw new TimeoutException($"{e.Message} Last seen: {last}", e);
+        }
+
+        Assert.True(verification!.IsEqual, last);
+    }
 
     public async ValueTask DisposeAsync()
     {

@@ -70,7 +70,7 @@ public sealed class BootstrapTests : IAsyncLifetime
         await _cluster.StartAsync("eu", Stop);
         await _cluster.LevelAsync("eu", Stop);
         Assert.Equal(1, _cluster["eu"].Status.FullCopies);
-        Assert.Contains("equal", (await _cluster.QsAsync("eu", "verify")).Output, StringComparison.Ordinal);
+        await _cluster.EqualAsync("eu", Stop);
 
         await using (var client = _cluster.Connect("eu"))
         {

@@ -1,4 +1,3 @@
-using Microsoft.Extensions.Logging.Abstractions;
 using Quicksilver.Client;
 using Quicksilver.Contracts;
 using Quicksilver.Model;
@@ -47,9 +46,7 @@ public sealed class HubOfThreeTests
                 await cluster.LevelAsync(node, Stop);
             }
 
-            var verification = await new ClusterInspector([cluster.Gateway("eu")], TimeProvider.System, NullLoggerFactory.Instance).VerifyAsync(Stop);
-            Assert.True(verification.IsEqual, string.Join("; ", verification.Nodes));
-            Assert.Equal(5, verification.Nodes.Count);
+            await cluster.EqualAsync("eu", Stop);
         }
         finally
         {
