@@ -29,10 +29,11 @@ public sealed class LongCutTests
         await cluster.LevelAsync("eu", Stop);
 
         using var enough = new CancellationTokenSource();
+        using var lull = new CancellationTokenSource();
         var writers = Enumerable.Range(0, 16).Select(writer => Task.Run(
             async () =>
             {
-                for (var i = 1; !enough.IsCancellationRequested; i++)
+                for (var i = 1; !(writer == 0 ? enough : lull).IsCancellationRequested; i++)
                 {
                     await hub.Keyspace("flags").PutAsync($"k{writer}", i.ToString(CultureInfo.InvariantCulture), cancellation: CancellationToken.None);
                 }
@@ -55,10 +56,21 @@ public sealed class LongCutTests
             Stop);
         await Eventually.TrueAsync(() => cluster["eu"].Status.Position.Revision.Value > 1_000, "some writes in the region", Stop);
 
+        // What a link made anew takes on this machine, where both sides are told at once that there is none any more.
+        var start = TimeProvider.System.GetTimestamp();
+        cluster.Network("eu").Cut();
+        var marked = (await hub.Keyspace("flags").PutAsync("marked", "v", cancellation: Stop)).Revision;
+        await Eventually.TrueAsync(() => cluster["eu"].Status.Position.Revision >= marked, "writes over the next link", Stop);
+        var relink = TimeProvider.System.GetElapsedTime(start);
+
         cluster.Network("eu").BlackHole();
         await Task.WhenAny(Task.Delay(Cut, Stop), reading, Task.WhenAny(writers));
         Assert.False(reading.IsCompleted || writers.Exists(writer => writer.IsCompleted), "Nobody ended.");
         var stood = cluster["eu"].Status.Position.Revision.Value;
+
+        // One of them goes on. All would take from the region what it needs to catch up, and the more the fewer cores there are.
+        await lull.CancelAsync();
+        await Task.WhenAll(writers.Skip(1));
         cluster.Network("eu").Heal();
         var healed = TimeProvider.System.GetTimestamp();
         var backlog = cluster["hub"].Status.Position.Revision.Value;
@@ -68,9 +80,12 @@ public sealed class LongCutTests
         await Task.WhenAll(writers);
         Assert.True(await reading > 1_000);
         Assert.True(backlog - stood > 1_000, $"The hub wrote {backlog - stood} records meanwhile.");
-        Assert.True(took < TimeSpan.FromSeconds(5 + ((backlog - stood) / CatchUpRate)), $"{backlog - stood} records took {took}.");
+
+        // On a machine that needs more than is reckoned with here, three times what it needs for a link.
+        var allowed = TimeSpan.FromSeconds(Math.Max(5, 3 * relink.TotalSeconds) + ((backlog - stood) / CatchUpRate));
+        Assert.True(took < allowed, $"{backlog - stood} records took {took}, a link {relink}.");
         await cluster.LevelAsync("eu", Stop);
-        Assert.Contains("equal", (await cluster.QsAsync("eu", "verify")).Output, StringComparison.Ordinal);
+        await cluster.EqualAsync("eu", Stop);
         TestContext.Current.TestOutputHelper?.WriteLine($"{backlog - stood} records behind at the heal, level after {took.TotalSeconds:0.00} s");
     }
 }
