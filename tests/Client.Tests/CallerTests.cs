@@ -1,4 +1,3 @@
-using Microsoft.Extensions.Time.Testing;
 using Quicksilver.Contracts;
 using Quicksilver.Model;
 using Quicksilver.Testing;
@@ -13,7 +12,7 @@ public sealed class CallerTests : IAsyncDisposable
 {
     private static readonly OperationId Id = new(new(1_000), 1, 2);
 
-    private readonly FakeTimeProvider _time = new();
+    private readonly PausedTime _time = new();
     private readonly TestLink _link;
     private readonly Caller _caller;
     private int _sent;
@@ -62,22 +61,34 @@ public sealed class CallerTests : IAsyncDisposable
         }
     }
 
-    /// <summary>Lets time pass until the commit has ended. Nothing announces that somebody waits for time, so it goes on in steps.</summary>
-    private async Task<CommitOutcome> EndAsync(Task<CommitOutcome> commit)
+    /// <summary>
+    /// Lets time pass until the commit, begun just now, has ended: from pause to pause, so that a try has the time that this machine needs
+    /// for it, or, where nobody is to answer, on and on.
+    /// </summary>
+    private async Task<CommitOutcome> EndAsync(Task<CommitOutcome> commit, bool isAnswered = true)
     {
+        var deadline = _time.GetUtcNow() + QuicksilverClientOptions.DefaultDeadline;
         await Eventually.TrueAsync(
             () =>
             {
-                _time.Advance(TimeSpan.FromMilliseconds(200));
+                if (isAnswered)
+                {
+                    _time.EndPause(deadline);
+                }
+                else
+                {
+                    _time.Advance(TimeSpan.FromMilliseconds(200));
+                }
+
                 return commit.IsCompleted;
             },
             "the end of the commit", Stop);
         return await commit;
     }
 
-    private async Task<QuicksilverException> FailAsync(Task<CommitOutcome> commit)
+    private async Task<QuicksilverException> FailAsync(Task<CommitOutcome> commit, bool isAnswered = true)
     {
-        var e = await Assert.ThrowsAsync<QuicksilverException>(() => EndAsync(commit));
+        var e = await Assert.ThrowsAsync<QuicksilverException>(() => EndAsync(commit, isAnswered));
         Assert.Equal(Id, e.OperationId);
         return e;
     }
@@ -165,7 +176,7 @@ public sealed class CallerTests : IAsyncDisposable
     public async Task Without_a_link_only_a_write_that_the_caller_names_may_have_happened(bool isKnownId, WriteOutcome outcome)
     {
         _link.GoDown();
-        var e = await FailAsync(CommitAsync(isKnownId, Stop, NeverAsync));
+        var e = await FailAsync(CommitAsync(isKnownId, Stop, NeverAsync), isAnswered: false);
         Assert.Equal((QuicksilverErrorCode.Unavailable, outcome), (e.Code, e.Outcome));
         Assert.Equal(0, _sent);
     }
@@ -174,7 +185,8 @@ public sealed class CallerTests : IAsyncDisposable
     [MemberData(nameof(UnansweredTries))]
     public async Task A_write_without_an_answer_until_the_deadline_is_unknown(string how)
     {
-        var e = await FailAsync(CommitAsync(false, Stop, Unanswered(how), how == "no answer in time" ? NeverAsync : Answer(CommitOutcome.Unavailable)));
+        var isAnswered = how != "no answer in time";
+        var e = await FailAsync(CommitAsync(false, Stop, Unanswered(how), isAnswered ? Answer(CommitOutcome.Unavailable) : NeverAsync), isAnswered);
         Assert.Equal((QuicksilverErrorCode.OutcomeUnknown, WriteOutcome.Unknown), (e.Code, e.Outcome));
     }
 

@@ -1,5 +1,4 @@
 using System.Reflection;
-using Microsoft.Extensions.Time.Testing;
 using Quicksilver.Contracts;
 using Quicksilver.Model;
 using Quicksilver.Testing;
@@ -14,7 +13,7 @@ public sealed class QuicksilverClientTests : IAsyncDisposable
 {
     private static readonly OperationId Given = new(new(1_000), 1, 2);
 
-    private readonly FakeTimeProvider _time = new();
+    private readonly PausedTime _time = new();
     private readonly TestLink _link;
     private readonly QuicksilverClient _client;
     private readonly List<OperationId> _sent = [];
@@ -40,13 +39,14 @@ public sealed class QuicksilverClientTests : IAsyncDisposable
     private static CommitOutcome Newer() => (CommitOutcome)Activator.CreateInstance(
         typeof(CommitOutcome), BindingFlags.Instance | BindingFlags.NonPublic, null, [(CommitKind)200, new Revision(9), 0, null], null)!;
 
-    /// <summary>Commits, while time goes on in steps; the last of the calls stands for all that follow.</summary>
+    /// <summary>Commits, while time goes on from pause to pause; the last of the calls stands for all that follow.</summary>
     private async Task<CommitResult> CommitAsync(OperationId? given, params Call[] calls)
     {
         _calls = calls;
 
         // What a client knows that has had an answer; without it, it would ask for the time first.
         _client.SessionState.Learn(new(new(1, 2), default, new(500), null), default);
+        var deadline = _time.GetUtcNow() + QuicksilverClientOptions.DefaultDeadline;
         var commit = _client.CommitAsync(
             id =>
             {
@@ -65,7 +65,7 @@ public sealed class QuicksilverClientTests : IAsyncDisposable
         await Eventually.TrueAsync(
             () =>
             {
-                _time.Advance(TimeSpan.FromMilliseconds(200));
+                _time.EndPause(deadline);
                 return commit.IsCompleted;
             },
             "the end of the commit", Stop);

@@ -1,5 +1,4 @@
 using Microsoft.Extensions.Logging.Abstractions;
-using Microsoft.Extensions.Time.Testing;
 using Quicksilver.Contracts;
 using Quicksilver.Model;
 using Quicksilver.Testing;
@@ -14,7 +13,7 @@ public sealed class WriteLinkTests : IAsyncDisposable
 {
     private static readonly ClusterUuid Cluster = new(1, 2);
 
-    private readonly FakeTimeProvider _time = new();
+    private readonly PausedTime _time = new();
     private readonly TestLink _reads;
     private readonly Dictionary<string, TestLink> _opened = [];
     private readonly Dictionary<string, ClusterUuid> _clusters = [];
@@ -93,7 +92,8 @@ public sealed class WriteLinkTests : IAsyncDisposable
         await Eventually.TrueAsync(
             () =>
             {
-                _time.Advance(TimeSpan.FromSeconds(1));
+                // To the end of what a link is kept for, and not beyond: the gateway would be asked again.
+                _time.EndPause();
                 return _opened["b:1"].IsDisposed;
             },
             "a link that was given up", Stop);
