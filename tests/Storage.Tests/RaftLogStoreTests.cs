@@ -107,7 +107,7 @@ public sealed class RaftLogStoreTests : IDisposable
             // Files go in the background, behind whatever the one thread for it is at: on a busy disk the entries may be faster.
             long Tables() => new DirectoryInfo(Path.Combine(path, "db")).GetFiles("*.sst").Sum(file => file.Exists ? file.Length : 0);
             await Eventually.TrueAsync(
-                () => Tables() is > 0 and <= RaftLogStore.MaxTableBytes + (64L << 20), "table files within the bound", TestContext.Current.CancellationToken);
+                () => Tables() is > 0 and <= RaftLogStore.MaxTableBytes + (64L << 20), "table files within the bound", TestContext.Current.CancellationToken, TimeSpan.FromMinutes(2));
         }
 
         using var again = Open(path);
