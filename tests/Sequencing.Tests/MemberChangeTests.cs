@@ -282,7 +282,7 @@ public sealed class MemberChangeTests : IDisposable
         {
             return await leader.HandOverAsync(Stop) is null;
         }
-        catch (InvalidOperationException)
+        catch (Exception e) when (e is InvalidOperationException or OperationCanceledException && !Stop.IsCancellationRequested)
         {
             return false;
         }
