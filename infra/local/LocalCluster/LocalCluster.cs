@@ -147,8 +147,9 @@ public sealed class LocalCluster
     {
         lock (_gate)
         {
-            var planned = this[node];
-            if (NodeProcess.IsRunning(planned.Pid)
+            // Another may have been put into its place since whoever asks has looked.
+            if (Layout.Nodes.FirstOrDefault(other => other.Node == node) is not { } planned
+                || NodeProcess.IsRunning(planned.Pid)
                 || (isToRun is not null && (planned.Pid == 0 || _ending.Contains(planned.Pid) || !isToRun(LoggedSinceStart(planned)))))
             {
                 return false;
