@@ -47,6 +47,15 @@ internal sealed class Nodes : IAsyncDisposable
     public void Start(string node, params string[] under) =>
         _cluster.Start(node, [.. _way is null ? [] : new[] { "env", $"Quicksilver__Upstreams__0={_way.Address}" }, .. under]);
 
+    /// <summary>Starts the process of the light leaves, which gets only what others leave of the processors; they would have machines of their own.</summary>
+    public Process StartLeaves(int count, string directory) => Process.Start(
+        new ProcessStartInfo(
+            "chrt", ["-i", "0", Environment.ProcessPath!, "leaves", _cluster["hub-0"].Gateway, count.ToString(CultureInfo.InvariantCulture), directory])
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+        })!;
+
     public Task StopAsync(string node, CancellationToken stop) => _cluster.StopAsync(node, stop);
 
     /// <summary>Puts a running node on one processor.</summary>

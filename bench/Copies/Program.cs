@@ -9,7 +9,14 @@ var leafRows = new Option<long>("--leaf-rows") { Description = "Rows that each o
 var basePort = new Option<int>("--base-port") { Description = "First of 100 ports.", DefaultValueFactory = _ => 21_000 };
 var only = new Option<string?>("--only") { Description = "one, or leaves: measures only the first or the last part." };
 var data = new Option<string>("--data") { Description = "Directory for the data; one below it is made and deleted.", DefaultValueFactory = _ => Path.GetTempPath() };
-var root = new RootCommand("Measures how fast a region catches up, how fast a new one copies, and what reads at the source feel of it.") { records, rows, leaves, leafRows, basePort, only, data };
+var light = new Option<bool>("--light") { Description = "The last part with all regions in one process that has only what the source leaves of the processors." };
+var of = new Argument<string>("gateway");
+var many = new Argument<int>("count");
+var below = new Argument<string>("directory");
+var process = new Command("leaves", "The process of --light.") { of, many, below };
+process.Hidden = true;
+process.SetAction((parsed, stop) => new Leaves(parsed.GetRequiredValue(of), parsed.GetRequiredValue(many), parsed.GetRequiredValue(below), TimeProvider.System).RunAsync(stop));
+var root = new RootCommand("Measures how fast a region catches up, how fast a new one copies, and what reads at the source feel of it.") { records, rows, leaves, leafRows, basePort, only, light, data, process };
 root.SetAction(async (parsed, stop) =>
 {
     var directory = Path.Combine(parsed.GetRequiredValue(data), $"quicksilver-copies-{Environment.ProcessId}");
@@ -55,6 +62,23 @@ root.SetAction(async (parsed, stop) =>
         }
 
         var names = Enumerable.Range(0, parsed.GetValue(leaves)).Select(i => Text($"l{i}")).ToList();
+        if (parsed.GetValue(light))
+        {
+            await using var nodes = await Nodes.StartAsync(Path.Combine(directory, "light"), parsed.GetValue(basePort), [], behindWay: false, time, stop);
+            await nodes.WriteAsync(parsed.GetValue(leafRows), 1, stop);
+            using var child = nodes.StartLeaves(names.Count, Path.Combine(directory, "leaves"));
+            await child.StandardOutput.ReadLineAsync(stop);
+            var idle = await nodes.ReadsAsync(1_000, parsed.GetValue(leafRows), Task.Delay(TimeSpan.FromSeconds(15), stop), stop);
+            var start = time.GetTimestamp();
+            await child.StandardInput.WriteLineAsync("go");
+            var level = child.StandardOutput.ReadLineAsync(stop).AsTask();
+            var busy = await nodes.ReadsAsync(1_000, parsed.GetValue(leafRows), level, stop);
+            Console.WriteLine(Text($"{names.Count} new regions at once, without silos: {await level}: all have their copy of {parsed.GetValue(leafRows)} rows after {time.GetElapsedTime(start).TotalSeconds:0.0} s"));
+            Console.WriteLine(Text($"1,000 reads/s at the source, p50 and p99 ms: idle {idle.P50:0.00} {idle.P99:0.00}, meanwhile {busy.P50:0.00} {busy.P99:0.00}"));
+            child.Kill();
+            return 0;
+        }
+
         await using (var nodes = await Nodes.StartAsync(Path.Combine(directory, "many"), parsed.GetValue(basePort), names, behindWay: true, time, stop))
         {
             await nodes.WriteAsync(parsed.GetValue(leafRows), 1, stop);
