@@ -31,6 +31,7 @@ public static class QsCommand
         root.Subcommands.Add(ValueCommands.Get(Add));
         root.Subcommands.Add(ValueCommands.Delete(Add));
         root.Subcommands.Add(ScanCommand.Build(Add));
+        root.Subcommands.Add(WatchCommand.Build(Add));
         root.Subcommands.Add(ImportCommand.Build(Add));
         root.Subcommands.Add(ExportCommand.Build(Add));
         root.Subcommands.Add(StatusCommand.Build(Add));

@@ -55,6 +55,14 @@ public interface IKeyspace
     /// <summary>Rows in key order, page by page; each page is from one revision, and no page from an older one than the page before.</summary>
     IAsyncEnumerable<Row> ScanAsync(ScanOptions? options = null, CancellationToken cancellation = default);
 
+    /// <summary>
+    /// Every change of the keyspace, or of the keys with a prefix, once and in order, until it is cancelled, the keyspace is deleted or the
+    /// changes are not kept any more. Lost gateways, restarts of nodes and changes to another region are waited for and gone on from. What was
+    /// told counts as read by the session. Throws <see cref="QuicksilverException"/> for what no trying can mend (no such keyspace, a foreign
+    /// or wrong cursor, a node that does not hold the keyspace or whose log is damaged), <see cref="ArgumentException"/> for wrong options.
+    /// </summary>
+    IAsyncEnumerable<WatchEvent> WatchAsync(WatchOptions? options = null, CancellationToken cancellation = default);
+
     /// <summary>One page of rows, for callers that keep the cursor themselves.</summary>
     ValueTask<ScanPage> ScanPageAsync(ScanOptions options, ReadOnlyMemory<byte> cursor, CancellationToken cancellation = default);
 }

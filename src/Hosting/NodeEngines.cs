@@ -17,6 +17,7 @@ namespace Quicksilver.Hosting;
 internal sealed partial class NodeEngines : IAsyncDisposable
 {
     private readonly TaskCompletionSource<Exception> _never = new();
+    private readonly CancellationTokenSource _stopping = new();
     private readonly DataDirectory _directory;
     private readonly NodeStore _store;
     private readonly NodeContext _node;
@@ -177,6 +178,8 @@ internal sealed partial class NodeEngines : IAsyncDisposable
         services.AddSingleton(new ReadGateOptions { Withheld = () => Monitor.Withheld });
         services.AddSingleton<MemberChanges>();
         services.AddSingleton<ReadGate>();
+        services.AddSingleton(new WatchesOptions { Stopping = _stopping.Token });
+        services.AddSingleton<Watches>();
         services.AddSingleton<CommitGate>();
         if (_hub is { } hub)
         {
@@ -213,6 +216,7 @@ internal sealed partial class NodeEngines : IAsyncDisposable
     public async Task StopTakingAsync(CancellationToken cancellation)
     {
         _source.Stop();
+        await _stopping.CancelAsync();
         if (_hub is not null)
         {
             await _hub.StopAsync(cancellation);
@@ -234,6 +238,8 @@ internal sealed partial class NodeEngines : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         _instruments.Dispose();
+        await _stopping.CancelAsync();
+        _stopping.Dispose();
         await _scrubber.DisposeAsync();
         await _retainer.DisposeAsync();
         try

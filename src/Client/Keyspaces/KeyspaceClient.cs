@@ -102,7 +102,7 @@ internal sealed class KeyspaceClient(KeyspaceName name, QuicksilverClient client
         return again;
     }
 
-    private static Entry ToEntry(in RowContent row) => new(row.Value.ToArray(), row.Metadata.ToArray(), row.Revision)
+    internal static Entry ToEntry(in RowContent row) => new(row.Value.ToArray(), row.Metadata.ToArray(), row.Revision)
     {
         ExpiresAt = row.ExpiresAt == LogTime.None ? null : DateTimeOffset.FromUnixTimeMilliseconds(row.ExpiresAt.Value),
     };
@@ -242,8 +242,24 @@ internal sealed class KeyspaceClient(KeyspaceName name, QuicksilverClient client
         }
     }
 
+    /// <inheritdoc/>
+    public IAsyncEnumerable<WatchEvent> WatchAsync(WatchOptions? options, CancellationToken cancellation)
+    {
+        options ??= new();
+        return options.Prefix.Length <= Limits.MaxKeyBytes
+            ? new KeyspaceWatch(name, this, client, options).RunAsync(cancellation)
+            : throw new ArgumentException($"The prefix has {options.Prefix.Length} bytes; the limit is {Limits.MaxKeyBytes}.", nameof(options));
+    }
+
+    /// <summary>As <see cref="ResolveAsync"/>, where what is known has shown to be old.</summary>
+    internal ValueTask<KeyspaceInfo> ResolveAgainAsync(Deadline deadline, CancellationToken cancellation)
+    {
+        Forget();
+        return ResolveAsync(ReadOptions.Session, deadline, cancellation);
+    }
+
     /// <summary>The keyspace of the name, as fresh as the read that asks for it.</summary>
-    private async ValueTask<KeyspaceInfo> ResolveAsync(ReadOptions options, Deadline deadline, CancellationToken cancellation) =>
+    internal async ValueTask<KeyspaceInfo> ResolveAsync(ReadOptions options, Deadline deadline, CancellationToken cancellation) =>
         Volatile.Read(ref _known) is { } known
             ? known
             : _known = await client.FindKeyspaceAsync(name, options, deadline, cancellation).ConfigureAwait(false)

@@ -14,6 +14,8 @@ internal static class ReadFailures
         ReadStatus.Overloaded => new(QuicksilverErrorCode.Overloaded, "Too many reads wait at this node already.") { RetryAfter = TimeSpan.FromMilliseconds(50) },
         ReadStatus.Invalid => new(QuicksilverErrorCode.InvalidRequest, problem ?? "The request is invalid."),
         ReadStatus.KeyspaceNotHeld => new(QuicksilverErrorCode.KeyspaceNotHeld, $"The node that was asked does not hold the keyspace '{keyspace}'. {problem}"),
+        ReadStatus.TooOld => new(QuicksilverErrorCode.TooOld, problem ?? "The changes are not kept any more."),
+        ReadStatus.KeyspaceDeleted => new(QuicksilverErrorCode.KeyspaceNotFound, $"The keyspace '{keyspace}' was deleted."),
         ReadStatus.Damaged => new(QuicksilverErrorCode.Damaged, problem ?? "The value is damaged on the disk of the node that was asked; ask another node."),
         _ => new(QuicksilverErrorCode.Unavailable, problem ?? "The node cannot answer this read now."),
     };

@@ -17,7 +17,7 @@ public enum RowState : byte
 /// <summary>
 /// The packed blocks of reads. Keys: a count, then each key with its length. Rows of a multi-read: a count, then each row as
 /// state and, when found, revision, expiry (log time, 0 for none), metadata, value. Rows of a scan: a count, then for each its key and
-/// the same.
+/// the same. Changes of a watch: for each revision it and the number of its changes, then each with its key and, as in a multi-read, what is there now.
 /// </summary>
 public static class ReadBlocks
 {

@@ -57,6 +57,12 @@ public enum ReadStatus : byte
 
     /// <summary>This node does not hold the keyspace (<c>Quicksilver:Keyspaces</c>).</summary>
     KeyspaceNotHeld = 9,
+
+    /// <summary>A watch is to go on from a revision whose changes are not in the log any more; the answer says which is the oldest.</summary>
+    TooOld = 10,
+
+    /// <summary>The keyspace of a watch was deleted.</summary>
+    KeyspaceDeleted = 11,
 }
 
 /// <summary>A multi-read of one keyspace: all keys from one View.</summary>

@@ -6,7 +6,7 @@ namespace Quicksilver.Grains;
 
 /// <summary>Answers what spans the shards of one keyspace. Holds no state.</summary>
 [StatelessWorker, Reentrant, GrainType("qs.keyspace")]
-public sealed class KeyspaceGrain(NodeContext node, ReadGate reads) : Grain, IKeyspaceGrain
+public sealed class KeyspaceGrain(NodeContext node, ReadGate reads, Watches watches) : Grain, IKeyspaceGrain
 {
     /// <inheritdoc/>
     public async ValueTask<ScanAnswer> Scan(ScanRequest request, CancellationToken cancellation)
@@ -32,6 +32,15 @@ public sealed class KeyspaceGrain(NodeContext node, ReadGate reads) : Grain, IKe
                     : Refuse(ReadStatus.Invalid, node.Answer(view.Progress), "The cursor is not one of this scan: it was changed, or belongs to another keyspace, range or cluster."),
             (hub, stop) => hub.GetGrain<IKeyspaceGrain>(key).Scan(request, stop),
             Refuse, cancellation);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<WatchAnswer> Watch(WatchRequest request, CancellationToken cancellation)
+    {
+        var key = this.GetPrimaryKeyLong();
+        return key is < 0 or > uint.MaxValue
+            ? new(new WatchAnswer(ReadStatus.Invalid, node.Answer(node.Store.Progress), default, default, default, "The grain key is no keyspace."))
+            : watches.NextAsync(new((uint)key), request, (hub, stop) => hub.GetGrain<IKeyspaceGrain>(key).Watch(request with { MaxWait = TimeSpan.Zero }, stop), cancellation);
     }
 
     private static string? ProblemOf(ScanRequest request)

@@ -146,7 +146,8 @@ public sealed class ReadGate(NodeContext node, IHubReads hub, ReadGateOptions op
             _ => new(ReadStatus.NotYet, null, AskHub: node.Role != NodeRole.Hub),
         };
 
-    private async ValueTask<TAnswer?> ForwardAsync<TAnswer>(
+    /// <summary>The hub's answer; null where it cannot be asked.</summary>
+    public async ValueTask<TAnswer?> ForwardAsync<TAnswer>(
         Func<IGrainFactory, CancellationToken, ValueTask<TAnswer>> forward, CancellationToken cancellation)
         where TAnswer : class
     {

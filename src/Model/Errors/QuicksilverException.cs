@@ -58,6 +58,9 @@ public enum QuicksilverErrorCode
 
     /// <summary>The node that was asked does not hold the keyspace. Another node may.</summary>
     KeyspaceNotHeld = 13,
+
+    /// <summary>Changes that were asked for are not kept any more.</summary>
+    TooOld = 14,
 }
 
 /// <summary>

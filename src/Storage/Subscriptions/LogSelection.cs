@@ -267,7 +267,7 @@ public sealed class LogSelection(Subscription subscription, long far = LogSelect
         {
             if (!_next.ContainsKey(keyspace))
             {
-                _next[keyspace] = FirstFrom(view, keyspace, from);
+                _next[keyspace] = ChangeCursor.First(view, keyspace, from);
             }
 
             Push(view, heads, keyspace);
@@ -286,25 +286,5 @@ public sealed class LogSelection(Subscription subscription, long far = LogSelect
                 ? cursor.Revision.Value
                 : throw new StorageException(StorageFault.Corrupt, $"The log of keyspace {keyspace} has a gap: sequence {wanted} is missing, {cursor.Sequence} follows."));
         }
-    }
-
-    /// <summary>The first sequence of a keyspace at or after a revision, by halving: one more than the last there is where there is none.</summary>
-    private static KeyspaceSequence FirstFrom(View view, KeyspaceId keyspace, Revision from)
-    {
-        using var cursor = view.OpenKeyspaceLog(keyspace);
-        var first = (view.FindCut(keyspace)?.Sequence.Value ?? 0) + 1;
-        var end = cursor.SeekForPrevious(new(long.MaxValue)) ? cursor.Sequence.Value + 1 : first;
-        while (first < end)
-        {
-            var middle = first + ((end - first) / 2);
-            if (!cursor.Seek(new(middle)) || cursor.Sequence.Value != middle)
-            {
-                throw new StorageException(StorageFault.Corrupt, $"The log of keyspace {keyspace} lacks sequence {middle}.");
-            }
-
-            (first, end) = cursor.Revision >= from ? (first, middle) : (middle + 1, end);
-        }
-
-        return new(first);
     }
 }

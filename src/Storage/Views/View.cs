@@ -64,6 +64,9 @@ public sealed class View : IDisposable
     /// <summary>Revisions of one keyspace in sequence order.</summary>
     public KeyspaceLogCursor OpenKeyspaceLog(KeyspaceId keyspace) => new(this, keyspace);
 
+    /// <summary>Records of one keyspace in their order, checked.</summary>
+    public ChangeCursor OpenChanges(KeyspaceId keyspace) => new(this, keyspace);
+
     /// <summary>State of a keyspace, or null where there is none, or where this store does not hold it.</summary>
     public KeyspaceState? FindKeyspace(KeyspaceId keyspace)
     {
