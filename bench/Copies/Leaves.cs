@@ -13,10 +13,16 @@ namespace Quicksilver.Copies;
 /// </summary>
 internal sealed class Leaves(string gateway, int count, string directory, TimeProvider time)
 {
-    /// <summary>Opens the stores and says "ready"; begins to copy at the next line of input, and says "level" when all are.</summary>
+    /// <summary>Opens the stores, links to the source and says "ready"; begins to copy at the next line of input, and says "level" when all are.</summary>
     public async Task RunAsync(CancellationToken stop)
     {
         var leaves = Enumerable.Range(0, count).Select(i => new Leaf(gateway, i, Path.Combine(directory, $"{i}"), time)).ToList();
+        leaves.ForEach(leaf => leaf.Link());
+        while (!leaves.TrueForAll(leaf => leaf.IsLinked))
+        {
+            await Task.Delay(200, stop);
+        }
+
         Console.WriteLine("ready");
         await Console.In.ReadLineAsync(stop);
         leaves.ForEach(leaf => leaf.Start());
@@ -52,11 +58,11 @@ internal sealed class Leaves(string gateway, int count, string directory, TimePr
 
         public bool HasCopy => _store.Progress.FullCopies > 0;
 
-        public void Start()
-        {
-            _link.Start();
-            _replicator.Start();
-        }
+        public bool IsLinked => _link.Session is not null;
+
+        public void Link() => _link.Start();
+
+        public void Start() => _replicator.Start();
 
         public async ValueTask DisposeAsync()
         {

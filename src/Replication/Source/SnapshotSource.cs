@@ -18,6 +18,9 @@ public sealed record SnapshotSourceOptions
     /// </summary>
     public TimeSpan HoldAfter { get; init; } = TimeSpan.FromMinutes(10);
 
+    /// <summary>Blocks that are read at the same time. Default half the processors: the others serve reads.</summary>
+    public int MaxReading { get; init; } = Math.Max(1, Environment.ProcessorCount / 2);
+
     /// <summary>Largest block, bytes of rows. Default 2 MiB; with one more largest row it fits a message.</summary>
     public int MaxBlockBytes { get; init; } = 2 << 20;
 }
@@ -33,6 +36,7 @@ public sealed class SnapshotSource(
     private static readonly TimeSpan SweepPeriod = TimeSpan.FromSeconds(15);
 
     private readonly Lock _gate = new();
+    private readonly SemaphoreSlim _reading = new(options.MaxReading);
     private readonly Dictionary<NodeId, Session> _sessions = [];
     private readonly Dictionary<NodeId, (Revision From, long At)> _sent = [];
     private ITimer? _sweeper;
@@ -198,11 +202,19 @@ public sealed class SnapshotSource(
                 throw new MalformedDataException($"A snapshot has no part {(int)request.Section}, or no key of {request.After.Length} bytes.");
             }
 
-            // Off the caller's scheduler: it comes from disk.
-            var block = await Task.Run(
-                () => SnapshotBlock.Read(session.View, request.Section, request.After.Span, Math.Clamp(request.MaxBytes, 1, options.MaxBlockBytes), session.Selection),
-                cancellation).ConfigureAwait(false);
-            return new(SnapshotStatus.Ok, new(block.WrittenMemory));
+            await _reading.WaitAsync(cancellation).ConfigureAwait(false);
+            try
+            {
+                // Off the caller's scheduler: it comes from disk.
+                var block = await Task.Run(
+                    () => SnapshotBlock.Read(session.View, request.Section, request.After.Span, Math.Clamp(request.MaxBytes, 1, options.MaxBlockBytes), session.Selection),
+                    cancellation).ConfigureAwait(false);
+                return new(SnapshotStatus.Ok, new(block.WrittenMemory));
+            }
+            finally
+            {
+                _reading.Release();
+            }
         }
         catch (StorageException e) when (e.Fault is StorageFault.Corrupt or StorageFault.Io)
         {
@@ -272,5 +284,7 @@ public sealed class SnapshotSource(
             _sweeper?.Dispose();
             Forget(_ => true);
         }
+
+        // Not the semaphore: a block that is being read gives it back.
     }
 }
