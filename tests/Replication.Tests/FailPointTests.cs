@@ -35,8 +35,10 @@ public sealed class FailPointTests : IDisposable
     {
         var random = new Random(seed);
         var hit = new Dictionary<string, int>();
-        for (var round = 0; round < rounds; round++)
+        for (var round = 0; hit.Values.Sum() < rounds; round++)
         {
+            // One that passes its place less often than was drawn, or takes another way, is no kill.
+            Assert.True(round < rounds * 3 / 2, $"seed {seed}: of {round} only {hit.Values.Sum()} were hit.");
             var point = FailPoint.All[round % FailPoint.All.Length];
             if (point.StartsWith("add", StringComparison.Ordinal))
             {
@@ -68,7 +70,7 @@ public sealed class FailPointTests : IDisposable
         }
 
         Assert.Equal(FailPoint.All.Order(), hit.Where(pair => pair.Value > 0).Select(pair => pair.Key).Order());
-        Assert.True(hit.Values.Sum() >= rounds * 9 / 10, $"seed {seed}: of {rounds} only {hit.Values.Sum()} were hit.");
+        TestContext.Current.TestOutputHelper?.WriteLine(string.Join(", ", hit.OrderBy(pair => pair.Key).Select(pair => $"{pair.Key} {pair.Value}")));
     }
 
     /// <summary>A replica of one keyspace that is to hold another as well is killed on the way there.</summary>
