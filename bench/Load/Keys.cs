@@ -6,9 +6,11 @@ namespace Quicksilver.Load;
 /// <summary>Keys and values of a load: the same for every program that runs with the same sizes.</summary>
 internal sealed class Keys(LoadOptions options)
 {
+    private readonly Zipf? _zipf = options.Zipf is { } skew ? new(options.Keys, skew) : null;
+
     public Key this[int index] => Key.From(index.ToString(CultureInfo.InvariantCulture).PadLeft(options.KeyBytes, 'k'));
 
-    public Key Next(Random random) => this[random.Next(options.Keys)];
+    public Key Next(Random random) => this[_zipf?.Next(random) ?? random.Next(options.Keys)];
 
     /// <summary>A value of the size that was asked for, not compressible.</summary>
     public byte[] Value(Random random)

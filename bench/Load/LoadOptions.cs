@@ -28,6 +28,12 @@ internal sealed record LoadOptions
 
     public int Keys { get; init; } = 100_000;
 
+    /// <summary>Skew of a Zipfian choice of keys, above 0 and below 1; null for a uniform one.</summary>
+    public double? Zipf { get; init; }
+
+    /// <summary>What callers of one client do at the same time goes in shared calls.</summary>
+    public bool Merges { get; init; } = true;
+
     public int KeyBytes { get; init; } = 24;
 
     public int ValueBytes { get; init; } = 100;

@@ -6,7 +6,9 @@ var gateways = new Option<string[]>("--gateway", "-g") { Description = "Gateway 
 var observers = new Option<string[]>("--observer") { Description = "propagation: gateway of a region at which each put is awaited; several.", DefaultValueFactory = _ => [] };
 var concurrency = new Option<string>("--concurrency") { Description = "Callers, with commas: one cell for each.", DefaultValueFactory = _ => "1,64,256" };
 var clients = new Option<int>("--clients") { Description = "SDK clients that the callers share.", DefaultValueFactory = _ => 1 };
-var keys = new Option<int>("--keys") { Description = "Keys, chosen uniformly.", DefaultValueFactory = _ => 100_000 };
+var keys = new Option<int>("--keys") { Description = "Keys, chosen uniformly, or by --zipf.", DefaultValueFactory = _ => 100_000 };
+var zipf = new Option<double?>("--zipf") { Description = "Chooses keys by Zipf's law with this skew, above 0 and below 1, for example 0.99." };
+var single = new Option<bool>("--single") { Description = "One call for each operation: callers of a client share none." };
 var keyBytes = new Option<int>("--key-bytes") { Description = "Bytes of a key.", DefaultValueFactory = _ => 24 };
 var valueBytes = new Option<int>("--value-bytes") { Description = "Bytes of a value.", DefaultValueFactory = _ => 100 };
 var batch = new Option<int>("--batch") { Description = "Keys of one multi-get.", DefaultValueFactory = _ => 64 };
@@ -20,7 +22,7 @@ var json = new Option<bool>("--json") { Description = "One JSON object per cell 
 
 var root = new RootCommand("Loads a running Quicksilver cluster from a process of its own, and measures it.")
 {
-    scenario, gateways, observers, concurrency, clients, keys, keyBytes, valueBytes, batch, putShare, seconds, warmup, rate, keyspace, seed, json,
+    scenario, gateways, observers, concurrency, clients, keys, zipf, single, keyBytes, valueBytes, batch, putShare, seconds, warmup, rate, keyspace, seed, json,
 };
 root.SetAction(async (parsed, stop) =>
 {
@@ -44,6 +46,8 @@ root.SetAction(async (parsed, stop) =>
         Concurrency = callers,
         Clients = parsed.GetValue(clients),
         Keys = parsed.GetValue(keys),
+        Zipf = parsed.GetValue(zipf),
+        Merges = !parsed.GetValue(single),
         KeyBytes = parsed.GetValue(keyBytes),
         ValueBytes = parsed.GetValue(valueBytes),
         Batch = parsed.GetValue(batch),
@@ -54,6 +58,12 @@ root.SetAction(async (parsed, stop) =>
         Keyspace = parsed.GetRequiredValue(keyspace),
         Seed = parsed.GetValue(seed),
     };
+    if (options.Zipf is not (null or > 0 and < 1))
+    {
+        await Console.Error.WriteLineAsync($"--zipf is {options.Zipf}; it must be above 0 and below 1.");
+        return 2;
+    }
+
     if (options.Scenario == ScenarioKind.Propagation && (options.Observers.Count == 0 || callers is not [1]))
     {
         await Console.Error.WriteLineAsync("propagation needs --observer, and --concurrency 1: it follows one put at a time.");

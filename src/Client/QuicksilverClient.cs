@@ -36,6 +36,7 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
         _link = link;
         _writes = writes;
         _mergesCommits = options.MergeCommits;
+        MergesReads = options.MergeReads;
         Caller = new(link, writes ?? link, options, time);
         SessionState = new(time);
         Catalog = new CatalogClient(this);
@@ -52,6 +53,8 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
     }
 
     internal Caller Caller { get; }
+
+    internal bool MergesReads { get; }
 
     internal Session SessionState { get; }
 

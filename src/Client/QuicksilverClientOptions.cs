@@ -26,6 +26,12 @@ public sealed class QuicksilverClientOptions
     public bool MergeCommits { get; set; } = true;
 
     /// <summary>
+    /// Sends gets of one keyspace that are made at the same time together, in at most two calls at a time. Default true. False: one call for
+    /// each get.
+    /// </summary>
+    public bool MergeReads { get; set; } = true;
+
+    /// <summary>
     /// Sends writes through the gateway that answers name for them, where it can be reached: that of the hub's leader, for a client of the
     /// hub. Default true: about twice the write rate. A gateway that has nobody to hand a write to makes another one of
     /// <see cref="Gateways"/> be tried. False: everything goes through one gateway.

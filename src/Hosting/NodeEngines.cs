@@ -121,7 +121,7 @@ internal sealed partial class NodeEngines : IAsyncDisposable
 
     private static NodeStore OpenStore(NodeSettings settings, DataDirectory directory) => NodeStore.Open(directory, new()
     {
-        Node = settings.NodeId, BlockCacheBytes = settings.BlockCacheBytes, MaxWaiters = settings.MaxWaiters,
+        Node = settings.NodeId, BlockCacheBytes = settings.BlockCacheBytes, HotRows = settings.HotRows, MaxWaiters = settings.MaxWaiters,
     });
 
     /// <summary>

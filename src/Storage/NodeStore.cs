@@ -11,6 +11,9 @@ public sealed record NodeStoreOptions
     /// <summary>Memory for uncompressed table blocks, bytes. Default 64 MiB, at least 8 MiB.</summary>
     public long BlockCacheBytes { get; init; } = 64L << 20;
 
+    /// <summary>About how many of the rows that are read most are kept in memory in front of the tables; 0 for none. Default 20,000.</summary>
+    public int HotRows { get; init; } = 20_000;
+
     /// <summary>Most reads that wait for a revision at the same time. Default 10,000.</summary>
     public int MaxWaiters { get; init; } = 10_000;
 
@@ -74,7 +77,7 @@ public sealed partial class NodeStore : IDisposable
     /// </summary>
     public static NodeStore Open(DataDirectory directory, NodeStoreOptions options)
     {
-        var database = Database.Open(directory.DatabasePath, options.BlockCacheBytes);
+        var database = Database.Open(directory.DatabasePath, options.BlockCacheBytes, options.HotRows);
         try
         {
             ClaimIdentity(database, directory, options.Node);

@@ -64,7 +64,7 @@ public sealed class SettingsReaderTests
         Assert.Equal(new IPEndPoint(IPAddress.Loopback, 32000), Assert.Single(node.HubMembers).Endpoint);
         Assert.Empty(node.Upstreams);
         Assert.Null(node.Membership);
-        Assert.Equal((64L << 20, 65_536, 10_000), (node.BlockCacheBytes, node.MaxQueuedCommands, node.MaxWaiters));
+        Assert.Equal((64L << 20, 20_000, 65_536, 10_000), (node.BlockCacheBytes, node.HotRows, node.MaxQueuedCommands, node.MaxWaiters));
         Assert.False(Read("Production", Hub).IsDevelopment);
     }
 
@@ -93,7 +93,7 @@ public sealed class SettingsReaderTests
     {
         var node = Node(
             Replica, ("Address", "::1"), ("Ports:Gateway", "1"), ("Ports:Silo", "65535"), ("Ports:Http", "81"), ("Membership:Directory", "/shared"),
-            ("Limits:BlockCacheBytes", "8388608"), ("Limits:MaxQueuedCommands", "1"), ("Limits:MaxWaiters", "2"), ("AllowInsecure", "false"),
+            ("Limits:BlockCacheBytes", "8388608"), ("Limits:HotRows", "0"), ("Limits:MaxQueuedCommands", "1"), ("Limits:MaxWaiters", "2"), ("AllowInsecure", "false"),
             ("Replication:Relays", "2"), ("Replication:StaleSourceAfter", "00:01:00"), ("Replication:MaxLag", "00:00:05"), ("Replication:ReturnAfter", "00:00:07"), ("Replication:ServeWhenDiverged", "true"),
             ("Keyspaces", "route-*, flags"), ("Scrub:BytesPerSecond", "0"), ("Scrub:Every", "02:00:00"), ("Retention:MaxAge", "1.02:03:04"), ("Retention:MaxBytes", "1048576"), ("Retention:MaxHoldBytes", "0"), ("Retention:Period", "00:00:30"));
         Assert.Equal(
@@ -108,7 +108,7 @@ public sealed class SettingsReaderTests
         Assert.Same(Subscription.All, Node(Hub).Keyspaces);
         Assert.Equal((true, false), (node.ServeWhenDiverged, Node(Replica).ServeWhenDiverged));
         Assert.Equal((IPAddress.IPv6Loopback, new NodePorts(1, 65535, 81)), (node.Address, node.Ports));
-        Assert.Equal((8L << 20, 1, 2, "/shared", "[::1]:1"), (node.BlockCacheBytes, node.MaxQueuedCommands, node.MaxWaiters, node.Membership!.Location, node.GatewayText));
+        Assert.Equal((8L << 20, 0, 1, 2, "/shared", "[::1]:1"), (node.BlockCacheBytes, node.HotRows, node.MaxQueuedCommands, node.MaxWaiters, node.Membership!.Location, node.GatewayText));
     }
 
     [Theory]
@@ -176,6 +176,8 @@ public sealed class SettingsReaderTests
     [InlineData("Ports:Silo", "x")]
     [InlineData("Ports:Http", "1.5")]
     [InlineData("Ports:Http", "")]
+    [InlineData("Limits:HotRows", "-1")]
+    [InlineData("Limits:HotRows", "10000001")]
     [InlineData("Limits:BlockCacheBytes", "8388607")]
     [InlineData("Limits:BlockCacheBytes", "-1")]
     [InlineData("Limits:BlockCacheBytes", "99999999999999999999")]

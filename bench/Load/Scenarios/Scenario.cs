@@ -27,7 +27,7 @@ internal sealed class Scenario : IAsyncDisposable
 
     private QuicksilverClient Connect(IReadOnlyList<string> gateways)
     {
-        var options = new QuicksilverClientOptions { Deadline = TimeSpan.FromSeconds(20) };
+        var options = new QuicksilverClientOptions { Deadline = TimeSpan.FromSeconds(20), MergeCommits = _options.Merges, MergeReads = _options.Merges };
         foreach (var gateway in gateways)
         {
             options.Gateways.Add(gateway);

@@ -6,7 +6,7 @@ using Quicksilver.Model;
 namespace Quicksilver.Client;
 
 /// <summary>One keyspace over the link: resolves its name once, then calls its shards.</summary>
-internal sealed class KeyspaceClient(KeyspaceName name, QuicksilverClient client) : IKeyspace
+internal sealed partial class KeyspaceClient(KeyspaceName name, QuicksilverClient client) : IKeyspace
 {
     /// <summary>How often a read that needs several answers starts over before it gives up on one revision.</summary>
     private const int MaxRestarts = 10;
@@ -14,10 +14,6 @@ internal sealed class KeyspaceClient(KeyspaceName name, QuicksilverClient client
     private KeyspaceInfo? _known;
 
     public KeyspaceName Name => name;
-
-    /// <inheritdoc/>
-    public async ValueTask<Entry?> GetAsync(Key key, ReadOptions? options, CancellationToken cancellation) =>
-        (await GetManyAsync([key], options, cancellation).ConfigureAwait(false))[0];
 
     /// <inheritdoc/>
     public async ValueTask<IReadOnlyList<Entry?>> GetManyAsync(IReadOnlyList<Key> keys, ReadOptions? options, CancellationToken cancellation)

@@ -65,6 +65,9 @@ public sealed record NodeSettings
     /// <summary>Memory for table blocks of the database, bytes. Default 64 MiB.</summary>
     public long BlockCacheBytes { get; init; } = 64L << 20;
 
+    /// <summary>About how many of the rows that are read most are kept in memory; 0 for none. Default 20,000.</summary>
+    public int HotRows { get; init; } = 20_000;
+
     /// <summary>Most commands that wait for the sequencer. Default 65,536.</summary>
     public int MaxQueuedCommands { get; init; } = 65_536;
 

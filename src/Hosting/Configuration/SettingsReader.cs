@@ -24,7 +24,7 @@ public static class SettingsReader
     private static readonly HashSet<string> NodeKeys = new(StringComparer.OrdinalIgnoreCase)
     {
         "Role", "NodeId", "Region", "DataDirectory", "Address", "AllowInsecure", "Ports:Gateway", "Ports:Silo", "Ports:Http",
-        "Hub:Members", "Hub:RaftLog", "Upstreams", "Membership:Directory", "Membership:Redis", "Membership:PostgreSql", "Limits:BlockCacheBytes", "Limits:MaxQueuedCommands", "Limits:MaxWaiters",
+        "Hub:Members", "Hub:RaftLog", "Upstreams", "Membership:Directory", "Membership:Redis", "Membership:PostgreSql", "Limits:BlockCacheBytes", "Limits:HotRows", "Limits:MaxQueuedCommands", "Limits:MaxWaiters",
         "Keyspaces", "Replication:Relays", "Replication:StaleSourceAfter", "Replication:ReturnAfter", "Replication:MaxLag", "Replication:ServeWhenDiverged",
         "Scrub:BytesPerSecond", "Scrub:Every", "Retention:MaxAge", "Retention:MaxBytes", "Retention:MaxHoldBytes", "Retention:Period",
     };
@@ -168,6 +168,7 @@ public static class SettingsReader
                 Period = Duration(section, "Retention:Period", TimeSpan.FromSeconds(10), TimeSpan.FromMilliseconds(100), TimeSpan.FromHours(1)),
             },
             BlockCacheBytes = Number(section, "Limits:BlockCacheBytes", 64L << 20, 8L << 20, 1L << 40),
+            HotRows = (int)Number(section, "Limits:HotRows", 20_000, 0, 10_000_000),
             MaxQueuedCommands = (int)Number(section, "Limits:MaxQueuedCommands", 65_536, 1, 10_000_000),
             MaxWaiters = (int)Number(section, "Limits:MaxWaiters", 10_000, 1, 10_000_000),
         };

@@ -285,11 +285,11 @@ public sealed partial class ApplyBatch
             case MutationKind.Put:
             case MutationKind.PutExpiring when header.Keyspace != KeyspaceId.Catalog:
                 var expiresAt = mutation.ExpiresAt(header.LogTime);
-                StorageKeys.WriteData(_batch.BeginPut(data, StorageKeys.KeyspaceBytes + mutation.Key.Length), header.Keyspace, mutation.Key);
+                Touch(_batch.BeginPut(data, StorageKeys.KeyspaceBytes + mutation.Key.Length), header, mutation.Key);
                 DataRow.Write(_batch.Value(DataRow.SizeOf(expiresAt, mutation.Metadata, mutation.Value)), header.Revision, expiresAt, mutation.Metadata, mutation.Value);
                 break;
             case MutationKind.Delete:
-                StorageKeys.WriteData(_batch.Delete(data, StorageKeys.KeyspaceBytes + mutation.Key.Length), header.Keyspace, mutation.Key);
+                Touch(_batch.Delete(data, StorageKeys.KeyspaceBytes + mutation.Key.Length), header, mutation.Key);
                 break;
             case MutationKind.DropKeyspace when header.Keyspace == KeyspaceId.Catalog && mutation.DroppedKeyspace != KeyspaceId.Catalog:
                 StageDrop(mutation.DroppedKeyspace);
@@ -304,6 +304,13 @@ public sealed partial class ApplyBatch
         }
 
         _overlay.Record(header.Keyspace, header.Revision, mutation);
+    }
+
+    /// <summary>Writes the key of a row that changes. What is in memory of it goes now, long before anybody can see the change.</summary>
+    private void Touch(Span<byte> dataKey, in RecordHeader header, ReadOnlySpan<byte> key)
+    {
+        StorageKeys.WriteData(dataKey, header.Keyspace, key);
+        Base.Database.Hot.Touch(dataKey, header.Revision);
     }
 
     private void StageCatalogRow(in MutationView mutation)
@@ -347,7 +354,7 @@ public sealed partial class ApplyBatch
             throw new MalformedDataException($"The catalog drops keyspace {dropped}, which does not exist.");
         }
 
-        KeyspaceRows.Delete(_batch, _store.Database, dropped);
+        KeyspaceRows.Delete(_batch, _store.Database, dropped, _revision);
         _touched[dropped] = null;
         _overlay.Drop(dropped);
     }

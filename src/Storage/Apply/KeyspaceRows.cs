@@ -6,8 +6,10 @@ namespace Quicksilver.Storage;
 /// <summary>All that a store has of one keyspace, but for its records in the log and its row in the catalog.</summary>
 internal static class KeyspaceRows
 {
-    public static void Delete(WriteBatchBuilder batch, Database database, KeyspaceId keyspace)
+    /// <param name="revision">Views from here on do not have it; those before may have been read, and what came of that goes.</param>
+    public static void Delete(WriteBatchBuilder batch, Database database, KeyspaceId keyspace, Revision revision)
     {
+        database.Hot.TouchAll(revision);
         Span<byte> start = stackalloc byte[StorageKeys.KeyspaceBytes];
         Span<byte> end = stackalloc byte[StorageKeys.KeyspaceBytes];
         StorageKeys.WriteData(start, keyspace, default);

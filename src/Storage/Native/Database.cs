@@ -22,8 +22,9 @@ internal sealed class Database
     private readonly List<Action> _release;
     private int _references = 1;
 
-    private Database(string path, IntPtr handle, IntPtr[] families, List<Action> release)
+    private Database(string path, IntPtr handle, IntPtr[] families, List<Action> release, int hotRows)
     {
+        Hot = new(hotRows);
         Path = path;
         _handle = handle;
         _families = families;
@@ -40,6 +41,9 @@ internal sealed class Database
 
     public IntPtr Handle => _handle;
 
+    /// <summary>The rows that are read most.</summary>
+    public HotRows Hot { get; }
+
     /// <summary>What Views still see of the change log.</summary>
     public LogHolds LogHolds { get; } = new();
 
@@ -51,7 +55,7 @@ internal sealed class Database
     public uint FamilyId(ColumnFamily family) => _familyIds[(int)family];
 
     /// <summary>Opens or creates. Throws <see cref="StorageException"/>; nothing stays open then.</summary>
-    public static Database Open(string path, long blockCacheBytes)
+    public static Database Open(string path, long blockCacheBytes, int hotRows = 0)
     {
         var api = NativeCall.Api;
         var release = new List<Action>();
@@ -91,7 +95,7 @@ internal sealed class Database
             NativeCall.Check(error, $"Cannot open the database in '{path}'");
         }
 
-        return new(path, db, handles, release);
+        return new(path, db, handles, release, hotRows);
     }
 
     /// <param name="cache">For uncompressed blocks; zero where nothing is read.</param>

@@ -96,7 +96,7 @@ public sealed partial class NodeStore
                 Directory.Delete(path, recursive: true);
             }
 
-            return Database.Open(path, Options.BlockCacheBytes);
+            return Database.Open(path, Options.BlockCacheBytes, Options.HotRows);
         });
         var isSwitching = false;
         FailPoint.Hit(FailPoint.InstallBegun);

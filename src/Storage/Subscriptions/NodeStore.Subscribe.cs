@@ -43,7 +43,7 @@ public sealed partial class NodeStore
                 {
                     foreach (var state in States(view).Where(state => state.Id != KeyspaceId.Catalog && !stays.Includes(state.Name)))
                     {
-                        KeyspaceRows.Delete(batch, _database, state.Id);
+                        KeyspaceRows.Delete(batch, _database, state.Id, progress.Position.Revision);
                     }
                 }
 
@@ -106,6 +106,8 @@ public sealed partial class NodeStore
                 WriteCuts(batch, current);
             }
 
+            // What was read of these keyspaces while they were held before is of another time.
+            _database.Hot.TouchAll(progress.Position.Revision);
             WriteAndPublish(batch, next);
             FailPoint.Hit(FailPoint.AddPublished);
         }
@@ -135,7 +137,7 @@ public sealed partial class NodeStore
             var batch = new WriteBatchBuilder();
             foreach (var id in strays)
             {
-                KeyspaceRows.Delete(batch, _database, id);
+                KeyspaceRows.Delete(batch, _database, id, view.Position.Revision);
             }
 
             _database.Write(batch);

@@ -18,7 +18,13 @@ public sealed unsafe class MultiGet : IDisposable
 
     private readonly ByteWriter _keys = new(4 * 1024);
     private readonly int[] _ends = new int[Capacity];
+    private readonly HotRow?[] _hot = new HotRow?[Capacity];
     private readonly IntPtr[] _values = new IntPtr[Capacity];
+
+    // Of those that are asked of the database, in their order: where they belong, and what for.
+    private readonly int[] _places = new int[Capacity];
+    private readonly ulong[] _hashes = new ulong[Capacity];
+    private readonly IntPtr[] _found = new IntPtr[Capacity];
     private readonly IntPtr[] _errors = new IntPtr[Capacity];
     private readonly Slice[] _slices = new Slice[Capacity];
 
@@ -27,6 +33,9 @@ public sealed unsafe class MultiGet : IDisposable
     }
 
     public int Count { get; private set; }
+
+    /// <summary>How many of the keys of the last execution were in memory.</summary>
+    public int Hot { get; private set; }
 
     public static MultiGet Rent()
     {
@@ -48,46 +57,84 @@ public sealed unsafe class MultiGet : IDisposable
 
     public void Execute(View view)
     {
+        var hot = view.Database.Hot;
         fixed (byte* keys = _keys.WrittenSpan)
         fixed (Slice* slices = _slices)
-        fixed (IntPtr* values = _values)
+        fixed (IntPtr* found = _found)
         {
-            var start = 0;
-            for (var i = 0; i < Count; i++)
+            var asked = 0;
+            for (int i = 0, start = 0; i < Count; start = _ends[i++])
             {
-                slices[i] = new() { Data = (IntPtr)(keys + start), Size = (UIntPtr)(_ends[i] - start) };
-                start = _ends[i];
+                var key = new ReadOnlySpan<byte>(keys + start, _ends[i] - start);
+                if (hot.IsOn)
+                {
+                    _hashes[asked] = HotRows.HashOf(key);
+                    if ((_hot[i] = hot.Find(key, _hashes[asked], view.Position.Revision)) is not null)
+                    {
+                        continue;
+                    }
+                }
+
+                _places[asked] = i;
+                slices[asked++] = new() { Data = (IntPtr)(keys + start), Size = (UIntPtr)key.Length };
             }
 
-            Array.Clear(_errors);
-            NativeCall.Api.rocksdb_batched_multi_get_cf_slice(
-                view.Database.Handle, view.ReadOptions, view.Database.Family(ColumnFamily.Data), (UIntPtr)Count,
-                (IntPtr)slices, (IntPtr)values, _errors, 0);
-        }
+            Hot = Count - asked;
+            if (asked > 0)
+            {
+                Array.Clear(_errors);
+                NativeCall.Api.rocksdb_batched_multi_get_cf_slice(
+                    view.Database.Handle, view.ReadOptions, view.Database.Family(ColumnFamily.Data), (UIntPtr)asked,
+                    (IntPtr)slices, (IntPtr)found, _errors, 0);
+            }
 
-        for (var i = 0; i < Count; i++)
-        {
-            NativeCall.Check(_errors[i], "Cannot read from the database");
+            // All of them first: whoever looks at an error lets go of the rest.
+            for (var i = 0; i < asked; i++)
+            {
+                _values[_places[i]] = found[i];
+            }
+
+            for (var i = 0; i < asked; i++)
+            {
+                NativeCall.Check(_errors[i], "Cannot read from the database");
+                if (hot.IsOn && found[i] != IntPtr.Zero)
+                {
+                    var key = new ReadOnlySpan<byte>((void*)slices[i].Data, (int)slices[i].Size);
+                    hot.Offer(key, _hashes[i], Value(found[i]), view.Position.Revision);
+                }
+            }
         }
+    }
+
+    private static ReadOnlySpan<byte> Value(IntPtr found)
+    {
+        var value = NativeCall.Api.rocksdb_pinnableslice_value(found, out var length);
+        return new((void*)value, (int)length);
     }
 
     /// <summary>Row of the key that was added as number <paramref name="index"/>; false where the key does not exist.</summary>
     public bool TryGetRow(int index, out DataRow row)
     {
+        if (_hot[index] is { } hot)
+        {
+            row = hot.Row;
+            return true;
+        }
+
         if (_values[index] == IntPtr.Zero)
         {
             row = default;
             return false;
         }
 
-        var value = NativeCall.Api.rocksdb_pinnableslice_value(_values[index], out var length);
-        row = DataRow.Parse(new((void*)value, (int)length));
+        row = DataRow.Parse(Value(_values[index]));
         return true;
     }
 
     /// <summary>Lets go of the rows and makes room for other keys.</summary>
     public void Clear()
     {
+        Array.Clear(_hot, 0, Count);
         for (var i = 0; i < Count; i++)
         {
             if (_values[i] != IntPtr.Zero)
