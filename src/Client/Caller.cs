@@ -9,10 +9,24 @@ namespace Quicksilver.Client;
 /// </summary>
 internal sealed class Caller(ILink link, ILink writes, QuicksilverClientOptions options, TimeProvider time)
 {
+    private bool _isClosed;
+
     public TimeProvider Time => time;
 
-    /// <summary>Starts the clock of one operation. All its calls share it.</summary>
-    public Deadline Begin() => new(time, options.Deadline);
+    /// <summary>Starts the clock of one operation. All its calls share it. Throws <see cref="ObjectDisposedException"/> once it is closed.</summary>
+    public Deadline Begin()
+    {
+        ThrowIfClosed();
+        return new(time, options.Deadline);
+    }
+
+    /// <summary>
+    /// No operation begins any more, and none is tried again: without a link each would try until its deadline, and a watch for ever. False
+    /// where that was said before.
+    /// </summary>
+    public bool Close() => !Interlocked.Exchange(ref _isClosed, true);
+
+    private void ThrowIfClosed() => ObjectDisposedException.ThrowIf(Volatile.Read(ref _isClosed), typeof(QuicksilverClient));
 
     /// <summary>
     /// Makes a read; <paramref name="isFinal"/> tells an answer from one that is worth another try. A caller that gives up is not told
@@ -21,9 +35,11 @@ internal sealed class Caller(ILink link, ILink writes, QuicksilverClientOptions 
     public async ValueTask<TAnswer> ReadAsync<TAnswer>(
         Func<IGrainFactory, ValueTask<TAnswer>> call, Func<TAnswer, bool> isFinal, Deadline deadline, CancellationToken cancellation)
     {
+        cancellation.ThrowIfCancellationRequested();
         var backoff = new Backoff(options.MinBackoff);
         while (true)
         {
+            ThrowIfClosed();
             try
             {
                 var session = await link.ConnectAsync(deadline.Left, cancellation).ConfigureAwait(false);
@@ -33,8 +49,14 @@ internal sealed class Caller(ILink link, ILink writes, QuicksilverClientOptions 
                     return answer;
                 }
             }
+            catch (QuicksilverException e) when (e.Outcome != WriteOutcome.NotAWrite)
+            {
+                // A link does not know what it was wanted for.
+                throw new QuicksilverException(e.Code, e.Message, WriteOutcome.NotAWrite, e);
+            }
             catch (Exception e) when (e is not (QuicksilverException or OutOfMemoryException) && !cancellation.IsCancellationRequested)
             {
+                ThrowIfClosed();
                 if (!await PauseAsync(backoff, deadline, cancellation).ConfigureAwait(false))
                 {
                     throw new QuicksilverException(QuicksilverErrorCode.Unavailable, $"The read was not answered within {options.Deadline.TotalSeconds:0.#} s: {e.Message}", WriteOutcome.NotAWrite, e);
@@ -72,14 +94,22 @@ internal sealed class Caller(ILink link, ILink writes, QuicksilverClientOptions 
     /// the hub, and no earlier try of this call can still change it. Everything else ends in a
     /// <see cref="QuicksilverException"/> with the operation id: NotCommitted only where nothing was ever sent or every try was
     /// certainly refused; else Unknown. A cancelled caller gets an <see cref="OperationCanceledException"/>, with that exception
-    /// inside where something was sent.
+    /// inside where something was sent. Closed meanwhile, it ends in that exception where something was sent, else in an
+    /// <see cref="ObjectDisposedException"/>.
     /// </summary>
     public async ValueTask<(CommitOutcome Outcome, AnswerContext Context)> CommitAsync(
         Func<LinkSession, CancellationToken, Task<MergedOutcomes>> send, OperationId operationId, bool isKnownId, Deadline deadline, CancellationToken cancellation)
     {
+        // Cancelled before it began, it was certainly not sent; later nobody can tell.
+        cancellation.ThrowIfCancellationRequested();
         var tries = new CommitTries(operationId, isKnownId, options);
         while (true)
         {
+            if (Volatile.Read(ref _isClosed))
+            {
+                throw tries.OnStoppedWaiting("the client was disposed", wasSent: false) ?? (Exception)new ObjectDisposedException(nameof(QuicksilverClient));
+            }
+
             NextStep next;
             try
             {

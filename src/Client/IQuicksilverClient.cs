@@ -7,11 +7,15 @@ namespace Quicksilver.Client;
 /// The way into Quicksilver for an application: thread-safe, one per process is enough. All its reads and writes are one
 /// session: a read sees the client's own writes and never goes back in time, on whichever node it is answered.
 /// Errors: <see cref="QuicksilverException"/> for everything that can only be reported or tried again,
-/// <see cref="ArgumentException"/> for wrong arguments, before anything is sent.
+/// <see cref="ArgumentException"/> for wrong arguments, before anything is sent, <see cref="OperationCanceledException"/> where the caller gave up,
+/// <see cref="ObjectDisposedException"/> after the client was disposed. What returns a sequence throws when it is enumerated.
 /// </summary>
 public interface IQuicksilverClient
 {
-    /// <summary>A keyspace by name. Does not ask the cluster; a name that does not exist shows at the first operation.</summary>
+    /// <summary>
+    /// A keyspace by name. Does not ask the cluster; a name that does not exist shows at the first operation. Throws
+    /// <see cref="ArgumentException"/> where it is no name.
+    /// </summary>
     IKeyspace Keyspace(string name);
 
     /// <summary>Creates, deletes and lists keyspaces.</summary>
@@ -19,7 +23,8 @@ public interface IQuicksilverClient
 
     /// <summary>
     /// What the session has seen, to carry on in another process; null before the first answer. Setting it takes over another
-    /// session's reads and writes; a token of another cluster is refused by the next read.
+    /// session's reads and writes; a token of another cluster is refused by the next read (ForeignPosition), and one of a revision that the
+    /// cluster has never had is waited for in vain (NotYet).
     /// </summary>
     SessionToken? Session { get; set; }
 }
@@ -63,7 +68,10 @@ public interface IKeyspace
     /// </summary>
     IAsyncEnumerable<WatchEvent> WatchAsync(WatchOptions? options = null, CancellationToken cancellation = default);
 
-    /// <summary>One page of rows, for callers that keep the cursor themselves.</summary>
+    /// <summary>
+    /// One page of rows, for callers that keep the cursor themselves: that of the page before, empty for the first. Throws
+    /// <see cref="QuicksilverException"/> (InvalidRequest) where it was changed, is none, or is of another scan.
+    /// </summary>
     ValueTask<ScanPage> ScanPageAsync(ScanOptions options, ReadOnlyMemory<byte> cursor, CancellationToken cancellation = default);
 }
 

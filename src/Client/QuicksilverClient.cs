@@ -18,7 +18,9 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
     private readonly bool _mergesCommits;
     private readonly OperationIds _ids = new();
 
-    /// <summary>Makes a client and starts its link. Does not wait for the cluster.</summary>
+    /// <summary>
+    /// Makes a client and starts its link. Does not wait for the cluster. Throws <see cref="ArgumentException"/> where the options are not usable.
+    /// </summary>
     public QuicksilverClient(QuicksilverClientOptions options, TimeProvider time, ILoggerFactory loggers)
         : this(StartLink(options, time, loggers), options, time, loggers)
     {
@@ -49,7 +51,15 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
     public SessionToken? Session
     {
         get => SessionState.Token;
-        set => SessionState.Token = value;
+        set
+        {
+            if (value is { Position.Revision.Value: < 0 } or { Position.Log.Value: < 0 })
+            {
+                throw new ArgumentException($"The token has the position {value.Value.Position}, and no position is negative.", nameof(value));
+            }
+
+            SessionState.Token = value;
+        }
     }
 
     internal Caller Caller { get; }
@@ -193,8 +203,18 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
         _ => new(QuicksilverErrorCode.OutcomeUnknown, $"The hub answered with an outcome that this client does not know ({(int)outcome.Kind}): the write may have happened.", WriteOutcome.Unknown) { OperationId = id },
     };
 
+    /// <summary>
+    /// Ends the client. What is on its way ends as well: reads and watches in an <see cref="ObjectDisposedException"/>, as everything that is begun
+    /// later, and a write that was sent in a <see cref="QuicksilverException"/> with the outcome Unknown. A second time does nothing.
+    /// </summary>
     public async ValueTask DisposeAsync()
     {
+        // Before the links: what loses its session by that must not look for another.
+        if (!Caller.Close())
+        {
+            return;
+        }
+
         if (_writes is not null)
         {
             await _writes.DisposeAsync().ConfigureAwait(false);
@@ -205,6 +225,12 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
 
     private static GatewayLink StartLink(QuicksilverClientOptions options, TimeProvider time, ILoggerFactory loggers)
     {
+        ArgumentNullException.ThrowIfNull(options);
+        if (options.Problem() is { } problem)
+        {
+            throw new ArgumentException($"The options of the client are not usable: {problem}.", nameof(options));
+        }
+
         var link = new GatewayLink(options.ToLinkOptions(), time, loggers);
         link.Start();
         return link;

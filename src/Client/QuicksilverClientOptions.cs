@@ -7,7 +7,7 @@ public sealed class QuicksilverClientOptions
     public IList<string> Gateways { get; } = [];
 
     /// <summary>
-    /// How long one operation may take: connecting, finding its keyspace and all tries together. Default 8 s: longer than a hub
+    /// How long one operation may take: connecting, finding its keyspace and all tries together. 1 ms to 24 hours. Default 8 s: longer than a hub
     /// needs for a new leader, and short enough that a command of <c>qs</c> ends within 10 s. A write that is not certain by
     /// then ends in an exception that says whether it may have happened.
     /// </summary>
@@ -16,7 +16,7 @@ public sealed class QuicksilverClientOptions
     /// <summary>The deadline of a client that names none.</summary>
     public static readonly TimeSpan DefaultDeadline = TimeSpan.FromSeconds(8);
 
-    /// <summary>First pause between two tries; doubles up to half a second. Default 10 ms.</summary>
+    /// <summary>First pause between two tries; doubles up to half a second. 1 to 500 ms. Default 10 ms.</summary>
     public TimeSpan MinBackoff { get; set; } = TimeSpan.FromMilliseconds(10);
 
     /// <summary>
@@ -40,6 +40,23 @@ public sealed class QuicksilverClientOptions
 
     /// <summary>The gateway of a client that names none.</summary>
     public const string DefaultGateway = "127.0.0.1:30000";
+
+    private static readonly TimeSpan MaxDeadline = TimeSpan.FromHours(24);
+
+    /// <summary>What is wrong with these options beside their gateways, of which the link judges; or null.</summary>
+    internal string? Problem()
+    {
+        // A timer takes no more than 49 days, and no operation is worth one of them.
+        if (Deadline < TimeSpan.FromMilliseconds(1) || Deadline > MaxDeadline)
+        {
+            return $"Deadline is {Deadline}; it must be 1 ms to {MaxDeadline.TotalHours:0} hours";
+        }
+
+        // Without a pause the next try would be made at once, and the one after it.
+        return MinBackoff < TimeSpan.FromMilliseconds(1) || MinBackoff > Backoff.Max
+            ? $"MinBackoff is {MinBackoff}; it must be 1 to {Backoff.Max.TotalMilliseconds:0} ms"
+            : null;
+    }
 
     internal GatewayLinkOptions ToLinkOptions() => new() { Gateways = Gateways.Count > 0 ? [.. Gateways] : [DefaultGateway] };
 }

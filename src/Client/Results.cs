@@ -66,9 +66,33 @@ public sealed record ReadOptions
 
     /// <summary>Not older than this position.</summary>
     public static ReadOptions AtLeast(LogPosition position) => new() { Position = position };
+
+    /// <summary>Throws <see cref="ArgumentException"/> where nobody can read so; a node would take an unknown consistency for another one.</summary>
+    /// <param name="parameter">Whose options they are.</param>
+    internal void ThrowIfUnusable(string parameter)
+    {
+        if (Consistency is not (ReadConsistency.Session or ReadConsistency.Eventual or ReadConsistency.Linearizable))
+        {
+            throw new ArgumentException($"Consistency is {(int)Consistency}; it must be Session, Eventual or Linearizable.", parameter);
+        }
+
+        if (Position is { Revision.Value: < 0 } or { Log.Value: < 0 })
+        {
+            throw new ArgumentException($"Position is {Position}, and no position is negative.", parameter);
+        }
+    }
 }
 
-/// <summary>How a write is done.</summary>
+/// <summary>What is written, as far as it decides which options it may have.</summary>
+internal enum WriteKind
+{
+    Unspecified = 0,
+    Put = 1,
+    Delete = 2,
+    Commit = 3,
+}
+
+/// <summary>How a write is done. An option that the write does not know is refused, not left out: it may be a condition.</summary>
 public sealed record WriteOptions
 {
     /// <summary>Only where the key's last change is exactly this revision; 0 where it must not exist. For put and delete.</summary>
@@ -93,6 +117,27 @@ public sealed record WriteOptions
     /// is what became of that one.
     /// </summary>
     public OperationId? OperationId { get; init; }
+
+    /// <summary>Throws <see cref="ArgumentException"/> where these options contradict each other or the write.</summary>
+    /// <param name="kind">What is written.</param>
+    /// <param name="parameter">Whose options they are.</param>
+    internal void ThrowIfUnusable(WriteKind kind, string parameter)
+    {
+        var problem = this switch
+        {
+            { IfAbsent: true, IfRevision: { Value: not 0 } } => "IfAbsent and IfRevision exclude each other.",
+            { OperationId: { IsNone: true } or { IssuedAt.Value: < 0 } } => "OperationId is none; leave it null for a new one.",
+            { IfRevision: not null } when kind == WriteKind.Commit => "IfRevision is for put and delete; a commit has its conditions beside.",
+            { IfAbsent: true } when kind != WriteKind.Put => "IfAbsent is for put.",
+            { Metadata.IsEmpty: false } when kind != WriteKind.Put => "Metadata is for put; in a commit it is part of the mutation.",
+            { TimeToLive: not null } when kind != WriteKind.Put => "TimeToLive is for put; in a commit it is part of the mutation.",
+            _ => null,
+        };
+        if (problem is not null)
+        {
+            throw new ArgumentException(problem, parameter);
+        }
+    }
 }
 
 /// <summary>What a scan returns.</summary>

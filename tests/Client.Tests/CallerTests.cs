@@ -237,6 +237,39 @@ public sealed class CallerTests : IAsyncDisposable
         Assert.Equal(0, _sent);
     }
 
+    [Fact]
+    public async Task A_caller_that_had_given_up_before_it_began_hears_nothing_of_a_write()
+    {
+        Assert.Null((await Assert.ThrowsAnyAsync<OperationCanceledException>(() => CommitAsync(false, new(canceled: true), NeverAsync))).InnerException);
+        Assert.Equal(0, _sent);
+    }
+
+    [Fact]
+    public async Task A_write_that_was_on_its_way_when_the_client_was_disposed_is_unknown_and_not_tried_again()
+    {
+        var e = await FailAsync(CommitAsync(false, Stop, async (session, cancellation) =>
+        {
+            Assert.True(_caller.Close());
+            await _link.ReplaceSessionAsync();
+            return await NeverAsync(session, cancellation);
+        }));
+        Assert.Equal((QuicksilverErrorCode.OutcomeUnknown, WriteOutcome.Unknown, 1), (e.Code, e.Outcome, _sent));
+        Assert.Contains("disposed", e.Message, StringComparison.Ordinal);
+        Assert.False(_caller.Close());
+        Assert.Throws<ObjectDisposedException>(() => _caller.Begin());
+    }
+
+    [Fact]
+    public async Task A_write_that_was_certainly_refused_before_the_client_was_disposed_did_not_happen()
+    {
+        await Assert.ThrowsAsync<ObjectDisposedException>(() => EndAsync(CommitAsync(false, Stop, (_, _) =>
+        {
+            _caller.Close();
+            return Task.FromResult(new MergedOutcomes(new([CommitOutcome.Unavailable]), default));
+        })));
+        Assert.Equal(1, _sent);
+    }
+
     private static void AssertUncertain(OperationCanceledException e)
     {
         var inner = Assert.IsType<QuicksilverException>(e.InnerException);

@@ -41,11 +41,13 @@ public sealed class CommitMerger(Func<CommitManyRequest, Task<CommitManyAnswer>>
     }
 
     /// <summary>
-    /// Commits commands, in this order, possibly together with others'. Cancelling means that the caller stops waiting; they may
+    /// Commits commands, at least one, in this order, possibly together with others'. Cancelling means that the caller stops waiting; they may
     /// be committed all the same. Throws what the call threw.
     /// </summary>
     public Task<MergedOutcomes> CommitAsync(IReadOnlyList<ReadOnlyMemory<byte>> commands, CancellationToken cancellation)
     {
+        ArgumentNullException.ThrowIfNull(commands);
+        ArgumentOutOfRangeException.ThrowIfZero(commands.Count, nameof(commands));
         var waiting = new Waiting(commands, cancellation);
         List<Waiting>? batch = null;
         lock (_gate)

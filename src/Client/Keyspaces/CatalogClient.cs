@@ -40,18 +40,24 @@ internal sealed class CatalogClient(QuicksilverClient client) : ICatalog
             null, null, name, client.Caller.Begin(), cancellation);
 
     /// <inheritdoc/>
-    public ValueTask<KeyspaceInfo?> FindAsync(string name, ReadOptions? options, CancellationToken cancellation) =>
-        client.FindKeyspaceAsync(KeyspaceName.Parse(name), options ?? ReadOptions.Session, client.Caller.Begin(), cancellation);
+    public ValueTask<KeyspaceInfo?> FindAsync(string name, ReadOptions? options, CancellationToken cancellation)
+    {
+        options ??= ReadOptions.Session;
+        options.ThrowIfUnusable(nameof(options));
+        return client.FindKeyspaceAsync(KeyspaceName.Parse(name), options, client.Caller.Begin(), cancellation);
+    }
 
     /// <inheritdoc/>
     public async IAsyncEnumerable<KeyspaceInfo> ListAsync(ReadOptions? options, [EnumeratorCancellation] CancellationToken cancellation)
     {
+        options ??= ReadOptions.Session;
+        options.ThrowIfUnusable(nameof(options));
         KeyspaceName? after = null;
         while (true)
         {
             var answer = await client.Caller.ReadAsync(
                 grains => grains.GetGrain<ICatalogGrain>(0).List(
-                    new(client.SessionState.Require(options ?? ReadOptions.Session), after, PageSize)),
+                    new(client.SessionState.Require(options), after, PageSize)),
                 answer => answer.Status is not (ReadStatus.Unavailable or ReadStatus.Overloaded), client.Caller.Begin(), cancellation).ConfigureAwait(false);
             if (answer.Status != ReadStatus.Ok)
             {

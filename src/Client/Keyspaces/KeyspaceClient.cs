@@ -11,6 +11,9 @@ internal sealed partial class KeyspaceClient(KeyspaceName name, QuicksilverClien
     /// <summary>How often a read that needs several answers starts over before it gives up on one revision.</summary>
     private const int MaxRestarts = 10;
 
+    /// <summary>No cursor of a scan is longer: a key, and a little beside it.</summary>
+    private const int MaxCursorBytes = Limits.MaxKeyBytes + 64;
+
     private KeyspaceInfo? _known;
 
     public KeyspaceName Name => name;
@@ -30,6 +33,7 @@ internal sealed partial class KeyspaceClient(KeyspaceName name, QuicksilverClien
         }
 
         options ??= ReadOptions.Session;
+        options.ThrowIfUnusable(nameof(options));
         var deadline = client.Caller.Begin();
         var entries = new Entry?[keys.Count];
         var wanted = Enumerable.Range(0, keys.Count).ToList();
@@ -114,14 +118,16 @@ internal sealed partial class KeyspaceClient(KeyspaceName name, QuicksilverClien
     public ValueTask<CommitResult> PutAsync(Key key, ReadOnlyMemory<byte> value, WriteOptions? options, CancellationToken cancellation)
     {
         ThrowIfEmpty(key);
-        return CommitAsync(Conditions(key, options), [Mutation.Put(key, value, options?.Metadata ?? default, options?.TimeToLive)], options, cancellation);
+        options?.ThrowIfUnusable(WriteKind.Put, nameof(options));
+        return SendAsync(Conditions(key, options), [Mutation.Put(key, value, options?.Metadata ?? default, options?.TimeToLive)], options, cancellation);
     }
 
     /// <inheritdoc/>
     public ValueTask<CommitResult> DeleteAsync(Key key, WriteOptions? options, CancellationToken cancellation)
     {
         ThrowIfEmpty(key);
-        return CommitAsync(Conditions(key, options), [Mutation.Delete(key)], options, cancellation);
+        options?.ThrowIfUnusable(WriteKind.Delete, nameof(options));
+        return SendAsync(Conditions(key, options), [Mutation.Delete(key)], options, cancellation);
     }
 
     private static Condition[] Conditions(Key key, WriteOptions? options) => options switch
@@ -132,11 +138,18 @@ internal sealed partial class KeyspaceClient(KeyspaceName name, QuicksilverClien
     };
 
     /// <inheritdoc/>
-    public async ValueTask<CommitResult> CommitAsync(
+    public ValueTask<CommitResult> CommitAsync(
         IReadOnlyCollection<Condition> conditions, IReadOnlyCollection<Mutation> mutations, WriteOptions? options, CancellationToken cancellation)
     {
         ArgumentNullException.ThrowIfNull(conditions);
         ArgumentNullException.ThrowIfNull(mutations);
+        options?.ThrowIfUnusable(WriteKind.Commit, nameof(options));
+        return SendAsync(conditions, mutations, options, cancellation);
+    }
+
+    private async ValueTask<CommitResult> SendAsync(
+        IReadOnlyCollection<Condition> conditions, IReadOnlyCollection<Mutation> mutations, WriteOptions? options, CancellationToken cancellation)
+    {
         var switches = options?.SkipUnchanged == true ? CommandOptions.SkipUnchanged : CommandOptions.None;
 
         // Judged before anything is sent: wrong arguments are the caller's to hear of, whatever the cluster does.
@@ -191,6 +204,14 @@ internal sealed partial class KeyspaceClient(KeyspaceName name, QuicksilverClien
             throw new ArgumentException($"Prefix, start and end have at most {Limits.MaxKeyBytes} bytes.", nameof(options));
         }
 
+        ArgumentNullException.ThrowIfNull(options.Read, nameof(options));
+        options.Read.ThrowIfUnusable(nameof(options));
+        if (cursor.Length > MaxCursorBytes)
+        {
+            // As a node says it of any other that is none. One that is too large for a message would cost the connection instead.
+            throw new QuicksilverException(QuicksilverErrorCode.InvalidRequest, $"The cursor has {cursor.Length} bytes; no cursor of a scan has more than {MaxCursorBytes}.");
+        }
+
         var answer = await ReadAsync(
             (keyspace, grains) => grains.GetGrain<IKeyspaceGrain>(keyspace.Id.Value).Scan(
                 new(Require(options.Read, null), new(options.Prefix), new(options.Start), new(options.End), options.PageSize, new(cursor))),
@@ -242,9 +263,17 @@ internal sealed partial class KeyspaceClient(KeyspaceName name, QuicksilverClien
     public IAsyncEnumerable<WatchEvent> WatchAsync(WatchOptions? options, CancellationToken cancellation)
     {
         options ??= new();
-        return options.Prefix.Length <= Limits.MaxKeyBytes
-            ? new KeyspaceWatch(name, this, client, options).RunAsync(cancellation)
-            : throw new ArgumentException($"The prefix has {options.Prefix.Length} bytes; the limit is {Limits.MaxKeyBytes}.", nameof(options));
+        if (options.Prefix.Length > Limits.MaxKeyBytes)
+        {
+            throw new ArgumentException($"The prefix has {options.Prefix.Length} bytes; the limit is {Limits.MaxKeyBytes}.", nameof(options));
+        }
+
+        if (options.From is { Position.Revision.Value: < 0 } or { Position.Log.Value: < 0 })
+        {
+            throw new ArgumentException($"The cursor has the position {options.From.Value.Position}, and no position is negative.", nameof(options));
+        }
+
+        return new KeyspaceWatch(name, this, client, options).RunAsync(cancellation);
     }
 
     /// <summary>As <see cref="ResolveAsync"/>, where what is known has shown to be old.</summary>

@@ -40,13 +40,18 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
     private Task _loop = Task.CompletedTask;
     private Task _closing = Task.CompletedTask;
     private CancellationTokenSource? _held;
+    private bool _isStarted;
 
+    /// <summary>Makes a link, which does nothing until it is started. Throws <see cref="ArgumentException"/> where the options are not usable.</summary>
     /// <param name="order">The gateways that may be tried now, best first; asked before each try. Null: all of the options.</param>
     public GatewayLink(GatewayLinkOptions options, TimeProvider time, ILoggerFactory loggers, Func<IReadOnlyList<string>>? order = null)
     {
+        ArgumentNullException.ThrowIfNull(options);
+        ArgumentNullException.ThrowIfNull(time);
+        ArgumentNullException.ThrowIfNull(loggers);
         if (options.Problem() is { } problem)
         {
-            throw new ArgumentException($"The gateways are not usable: {problem}.", nameof(options));
+            throw new ArgumentException($"The options of the link are not usable: {problem}.", nameof(options));
         }
 
         _options = options;
@@ -69,11 +74,21 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
     /// <summary>Why there is no session, for people.</summary>
     public string Trouble => Volatile.Read(ref _trouble);
 
-    public void Start() => _loop = RunAsync();
+    /// <summary>Begins to look for a gateway. Throws <see cref="InvalidOperationException"/> the second time: there is one loop.</summary>
+    public void Start()
+    {
+        ObjectDisposedException.ThrowIf(_stop.IsCancellationRequested, this);
+        if (Interlocked.Exchange(ref _isStarted, true))
+        {
+            throw new InvalidOperationException("The link was started before.");
+        }
+
+        _loop = RunAsync();
+    }
 
     /// <summary>
     /// Waits for a session. Throws <see cref="QuicksilverException"/> when <paramref name="timeout"/> passes first: NotAGateway
-    /// where something else answers at every address, else Unavailable.
+    /// where something else answers at every address, else Unavailable. Throws <see cref="ObjectDisposedException"/> once it is closed.
     /// </summary>
     public async ValueTask<LinkSession> ConnectAsync(TimeSpan timeout, CancellationToken cancellation)
     {
@@ -111,6 +126,7 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
     /// <summary>Gives up a session, where it is still the one; the next gateway is chosen anew.</summary>
     public void Drop(LinkSession session)
     {
+        ArgumentNullException.ThrowIfNull(session);
         CancellationTokenSource? held;
         lock (_gate)
         {

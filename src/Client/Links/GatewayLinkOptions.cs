@@ -1,6 +1,6 @@
 namespace Quicksilver.Client;
 
-/// <summary>How a link to a cluster behaves.</summary>
+/// <summary>How a link to a cluster behaves. Each time is more than zero and at most a day.</summary>
 public sealed record GatewayLinkOptions
 {
     /// <summary>Gateways in order of preference, <c>host:port</c>. At least one.</summary>
@@ -27,10 +27,12 @@ public sealed record GatewayLinkOptions
     /// <summary>Time-out of calls that do not name their own. Default 5 s.</summary>
     public TimeSpan ResponseTimeout { get; init; } = TimeSpan.FromSeconds(5);
 
+    private static readonly TimeSpan MaxTime = TimeSpan.FromDays(1);
+
     /// <summary>What is wrong with these options, or null.</summary>
     internal string? Problem()
     {
-        if (Gateways.Count == 0)
+        if (Gateways is not { Count: > 0 })
         {
             return "no gateway is given";
         }
@@ -43,7 +45,19 @@ public sealed record GatewayLinkOptions
             }
         }
 
-        return null;
+        foreach (var (setting, value) in new[]
+        {
+            (nameof(HeartbeatPeriod), HeartbeatPeriod), (nameof(HeartbeatTimeout), HeartbeatTimeout), (nameof(ProbeTimeout), ProbeTimeout),
+            (nameof(ProbeAgainPeriod), ProbeAgainPeriod), (nameof(RetryPeriod), RetryPeriod), (nameof(ResponseTimeout), ResponseTimeout),
+        })
+        {
+            if (value <= TimeSpan.Zero || value > MaxTime)
+            {
+                return $"{setting} is {value}; it must be more than zero and at most {MaxTime.TotalDays:0} day";
+            }
+        }
+
+        return MissesBeforeLost > 0 ? null : $"MissesBeforeLost is {MissesBeforeLost}; it must be at least 1";
     }
 }
 

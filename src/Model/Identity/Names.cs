@@ -7,6 +7,9 @@ internal static class Names
 {
     public const int MaxLength = 63;
 
+    /// <summary>What a message shows of a text that may be no name at all, and of any length.</summary>
+    public static string? Shown(string? text) => text is { Length: > 2 * MaxLength } ? $"{text[..MaxLength]}..." : text;
+
     public static bool IsValid([NotNullWhen(true)] string? text)
     {
         if (text is not { Length: > 0 and <= MaxLength } || !char.IsAsciiLetterOrDigit(text[0]))

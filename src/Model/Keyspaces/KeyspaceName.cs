@@ -19,7 +19,7 @@ public readonly record struct KeyspaceName
     /// <summary>Reads a name; throws <see cref="ArgumentException"/> with the rule where it is not one.</summary>
     public static KeyspaceName Parse(string text) => TryParse(text, out var name)
         ? name
-        : throw new ArgumentException($"'{text}' is not a valid name: use 1 to {Names.MaxLength} of a-z, 0-9, '.', '_', '-', starting with a letter or digit.", nameof(text));
+        : throw new ArgumentException($"'{Names.Shown(text)}' is not a valid name: use 1 to {Names.MaxLength} of a-z, 0-9, '.', '_', '-', starting with a letter or digit.", nameof(text));
 
     /// <summary>Reads a name; false where it is not one.</summary>
     public static bool TryParse([NotNullWhen(true)] string? text, out KeyspaceName name)
