@@ -36,6 +36,7 @@ internal sealed class Caller(ILink link, ILink writes, QuicksilverClientOptions 
         Func<IGrainFactory, ValueTask<TAnswer>> call, Func<TAnswer, bool> isFinal, Deadline deadline, CancellationToken cancellation)
     {
         cancellation.ThrowIfCancellationRequested();
+        CarriedTrace.SetCurrent();
         var backoff = new Backoff(options.MinBackoff);
         while (true)
         {

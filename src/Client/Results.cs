@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text;
 using Quicksilver.Contracts;
 using Quicksilver.Model;
@@ -42,7 +43,12 @@ public enum CommitStatus
 /// <param name="Revision">Committed: the new revision. Unchanged: the revision the state was judged at. ConditionFailed: the key's actual revision, 0 where it does not exist.</param>
 /// <param name="OperationId">Names the write, whatever became of it.</param>
 /// <param name="FailedCondition">Index of the first condition that did not hold; -1 otherwise.</param>
-public readonly record struct CommitResult(CommitStatus Status, Revision Revision, OperationId OperationId, int FailedCondition = -1);
+public readonly record struct CommitResult(CommitStatus Status, Revision Revision, OperationId OperationId, int FailedCondition = -1)
+{
+    /// <summary>What the span of the write has to say of its end.</summary>
+    internal void Tell(Activity? span) => span?
+        .SetTag(Traces.OutcomeTag, Status.ToString()).SetTag(Traces.RevisionTag, Revision.Value).SetTag(Traces.OperationTag, OperationId.ToString());
+}
 
 /// <summary>How a read is answered.</summary>
 public sealed record ReadOptions

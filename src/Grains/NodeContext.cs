@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Quicksilver.Contracts;
 using Quicksilver.Model;
 using Quicksilver.Storage;
@@ -12,4 +13,7 @@ public sealed record NodeContext(
 {
     /// <summary>What an answer from a View says beside its result.</summary>
     public AnswerContext Answer(StoreProgress progress) => new(progress.Cluster, progress.Position, Clock.Now, null);
+
+    /// <summary>A span of this node for the call that it serves now, where that is traced.</summary>
+    public Activity? Serve(string name) => CarriedTrace.Serve(name)?.SetTag(Traces.NodeTag, Node.Value).SetTag(Traces.RegionTag, Region.Value);
 }

@@ -45,6 +45,7 @@ public sealed partial class HubEngine : IHubMembership, IAsyncDisposable
         Raft = new(raft, members, store, Applier, options.RaftLog, applied => Sequencer!.OnApplied(applied), time, loggers);
         Clock = new(store, () => Raft.Leadership.IsLeader, time);
         Sequencer = new(Raft, store, Clock, options, random(), time, loggers.CreateLogger<Sequencer>());
+        Applier.SpanOf = Sequencer.SpanOf;
         Expiry = new(store, Sequencer, Clock, random, time, loggers.CreateLogger<ExpirySweeper>());
         _isMember = members.Contains(raft.Self);
         members.MembersChanged += OnMembersChanged;

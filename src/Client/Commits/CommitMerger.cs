@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Quicksilver.Contracts;
 using Quicksilver.Model;
 
@@ -11,7 +12,8 @@ public readonly record struct MergedOutcomes(ArraySegment<CommitOutcome> Outcome
 /// No timer. Measured twice the write rate at 64 callers.
 /// </summary>
 /// <param name="send">Sends one call. An exception is the fate of all its commands.</param>
-public sealed class CommitMerger(Func<CommitManyRequest, Task<CommitManyAnswer>> send)
+/// <param name="span">How the span of a call is called in a trace.</param>
+public sealed class CommitMerger(Func<CommitManyRequest, Task<CommitManyAnswer>> send, string span = Traces.Call)
 {
     /// <summary>Most commands that wait for the call before; beyond it the answer is Overloaded.</summary>
     public const int MaxWaitingCommands = 65_536;
@@ -36,6 +38,12 @@ public sealed class CommitMerger(Func<CommitManyRequest, Task<CommitManyAnswer>>
         public IReadOnlyList<ReadOnlyMemory<byte>> Commands { get; } = commands;
 
         public int Bytes { get; } = commands.Sum(command => command.Length);
+
+        /// <summary>What it is part of, where somebody listens here.</summary>
+        public Activity? Span { get; } = Traces.Current;
+
+        /// <summary>What it came with, where it came with a call: carried on also where nobody listens.</summary>
+        public ActivityContext Carried { get; } = CarriedTrace.Current;
 
         public TaskCompletionSource<MergedOutcomes> Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
     }
@@ -97,9 +105,11 @@ public sealed class CommitMerger(Func<CommitManyRequest, Task<CommitManyAnswer>>
 
     private async Task SendAsync(List<Waiting> batch)
     {
+        using var traced = StartSpan(batch);
         try
         {
             var commands = batch.SelectMany(waiting => waiting.Commands).ToList();
+            traced?.SetTag(Traces.CommandsTag, commands.Count);
             var answer = await send(new(CommandBatch.Pack(commands))).ConfigureAwait(false);
             if (answer.Outcomes.Length != commands.Count)
             {
@@ -115,12 +125,30 @@ public sealed class CommitMerger(Func<CommitManyRequest, Task<CommitManyAnswer>>
         }
         catch (Exception e)
         {
+            traced.Fails(e);
             foreach (var waiting in batch)
             {
                 waiting.Done.TrySetException(e);
                 _ = waiting.Done.Task.Exception;
             }
         }
+    }
+
+    /// <summary>
+    /// The calls of others follow each other in the flow of whoever began: neither its span nor what it carries is theirs, so both are said anew for
+    /// each call.
+    /// </summary>
+    private Activity? StartSpan(List<Waiting> batch)
+    {
+        var listens = Traces.Source.HasListeners();
+        if (listens && Activity.Current is not null)
+        {
+            Activity.Current = null;
+        }
+
+        var started = listens ? Traces.StartShared(span, ActivityKind.Client, batch.Select(waiting => waiting.Span)) : null;
+        CarriedTrace.Set(started?.Context ?? batch.Find(waiting => waiting.Carried != default)?.Carried ?? default);
+        return started;
     }
 
     private List<Waiting> TakeBatch()

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using Quicksilver.Contracts;
 using Quicksilver.Model;
@@ -29,15 +30,27 @@ internal sealed class CatalogClient(QuicksilverClient client) : ICatalog
         return ChangeAsync(name, (writer, id) => CommandWriter.WriteDeleteKeyspace(writer, id, parsed), cancellation);
     }
 
-    private ValueTask<CommitResult> ChangeAsync(string name, Action<ByteWriter, OperationId> write, CancellationToken cancellation) =>
-        client.CommitAsync(
-            id =>
-            {
-                var command = new ByteWriter();
-                write(command, id);
-                return new((command.WrittenMemory, KeyspaceId.Catalog.Value, grains => grains.GetGrain<ICatalogGrain>(0).CommitMany));
-            },
-            null, null, name, client.Caller.Begin(), cancellation);
+    private async ValueTask<CommitResult> ChangeAsync(string name, Action<ByteWriter, OperationId> write, CancellationToken cancellation)
+    {
+        using var span = Traces.Source.StartActivity(Traces.ChangeKeyspace, ActivityKind.Client)?.SetTag(Traces.KeyspaceTag, name);
+        try
+        {
+            var result = await client.CommitAsync(
+                id =>
+                {
+                    var command = new ByteWriter();
+                    write(command, id);
+                    return new((command.WrittenMemory, KeyspaceId.Catalog.Value, grains => grains.GetGrain<ICatalogGrain>(0).CommitMany));
+                },
+                null, null, name, client.Caller.Begin(), cancellation).ConfigureAwait(false);
+            result.Tell(span);
+            return result;
+        }
+        catch (Exception e) when (span.Fails(e))
+        {
+            throw;
+        }
+    }
 
     /// <inheritdoc/>
     public ValueTask<KeyspaceInfo?> FindAsync(string name, ReadOptions? options, CancellationToken cancellation)

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Text;
 using Quicksilver.Contracts;
@@ -35,37 +36,50 @@ internal sealed partial class KeyspaceClient(KeyspaceName name, QuicksilverClien
         options ??= ReadOptions.Session;
         options.ThrowIfUnusable(nameof(options));
         var deadline = client.Caller.Begin();
-        var entries = new Entry?[keys.Count];
-        var wanted = Enumerable.Range(0, keys.Count).ToList();
-
-        // Rows that did not fit the answer are asked for again. Where the node has moved on meanwhile, everything is read again,
-        // so that the result is never of two revisions.
-        LogPosition? position = null;
-        for (var restarts = 0; wanted.Count > 0;)
+        using var span = StartSpan(Traces.Get);
+        span?.SetTag(Traces.KeysTag, keys.Count);
+        try
         {
-            var asked = TakeWithinBudget(keys, wanted);
-            var answer = await ReadAsync(
-                (keyspace, grains) => Shard(grains, keyspace, keys[wanted[0]]).GetMany(
-                    new(Require(options, position), ReadBlocks.PackKeys([.. asked.Select(i => keys[i])]))),
-                answer => (answer.Status, answer.Context, answer.Problem), options, deadline, cancellation).ConfigureAwait(false);
-            if (position is { } first && answer.Context.Position != first)
+            // In here and not in a method of its own, which would cost every get another state machine.
+            var entries = new Entry?[keys.Count];
+            var wanted = Enumerable.Range(0, keys.Count).ToList();
+
+            // Rows that did not fit the answer are asked for again. Where the node has moved on meanwhile, everything is read again,
+            // so that the result is never of two revisions.
+            LogPosition? position = null;
+            for (var restarts = 0; wanted.Count > 0;)
             {
-                if (++restarts > MaxRestarts)
+                var asked = TakeWithinBudget(keys, wanted);
+                var answer = await ReadAsync(
+                    (keyspace, grains) => Shard(grains, keyspace, keys[wanted[0]]).GetMany(
+                        new(Require(options, position), ReadBlocks.PackKeys([.. asked.Select(i => keys[i])]))),
+                    answer => (answer.Status, answer.Context, answer.Problem), options, deadline, cancellation).ConfigureAwait(false);
+                if (position is { } first && answer.Context.Position != first)
                 {
-                    throw new QuicksilverException(QuicksilverErrorCode.Overloaded, $"The {keys.Count} values do not fit one answer and the state changed between answers {MaxRestarts} times. Ask for fewer keys at a time.");
+                    if (++restarts > MaxRestarts)
+                    {
+                        throw new QuicksilverException(QuicksilverErrorCode.Overloaded, $"The {keys.Count} values do not fit one answer and the state changed between answers {MaxRestarts} times. Ask for fewer keys at a time.");
+                    }
+
+                    position = null;
+                    wanted = [.. Enumerable.Range(0, keys.Count)];
+                    continue;
                 }
 
-                position = null;
-                wanted = [.. Enumerable.Range(0, keys.Count)];
-                continue;
+                position = answer.Context.Position;
+                wanted = [.. Unpack(answer.Rows, asked, entries), .. wanted.Skip(asked.Count)];
             }
 
-            position = answer.Context.Position;
-            wanted = [.. Unpack(answer.Rows, asked, entries), .. wanted.Skip(asked.Count)];
+            return entries;
         }
-
-        return entries;
+        catch (Exception e) when (span.Fails(e))
+        {
+            throw;
+        }
     }
+
+    /// <summary>What an operation of an application does, in the trace that it is part of.</summary>
+    private Activity? StartSpan(string what) => Traces.Source.StartActivity(what, ActivityKind.Client)?.SetTag(Traces.KeyspaceTag, name.Value);
 
     /// <summary>As many keys as one request may carry: a larger one would not be refused, it would cut the connection.</summary>
     private static List<int> TakeWithinBudget(IReadOnlyList<Key> keys, List<int> wanted)
@@ -119,7 +133,7 @@ internal sealed partial class KeyspaceClient(KeyspaceName name, QuicksilverClien
     {
         ThrowIfEmpty(key);
         options?.ThrowIfUnusable(WriteKind.Put, nameof(options));
-        return SendAsync(Conditions(key, options), [Mutation.Put(key, value, options?.Metadata ?? default, options?.TimeToLive)], options, cancellation);
+        return SendAsync(Traces.Put, Conditions(key, options), [Mutation.Put(key, value, options?.Metadata ?? default, options?.TimeToLive)], options, cancellation);
     }
 
     /// <inheritdoc/>
@@ -127,7 +141,7 @@ internal sealed partial class KeyspaceClient(KeyspaceName name, QuicksilverClien
     {
         ThrowIfEmpty(key);
         options?.ThrowIfUnusable(WriteKind.Delete, nameof(options));
-        return SendAsync(Conditions(key, options), [Mutation.Delete(key)], options, cancellation);
+        return SendAsync(Traces.Delete, Conditions(key, options), [Mutation.Delete(key)], options, cancellation);
     }
 
     private static Condition[] Conditions(Key key, WriteOptions? options) => options switch
@@ -144,11 +158,11 @@ internal sealed partial class KeyspaceClient(KeyspaceName name, QuicksilverClien
         ArgumentNullException.ThrowIfNull(conditions);
         ArgumentNullException.ThrowIfNull(mutations);
         options?.ThrowIfUnusable(WriteKind.Commit, nameof(options));
-        return SendAsync(conditions, mutations, options, cancellation);
+        return SendAsync(Traces.Commit, conditions, mutations, options, cancellation);
     }
 
     private async ValueTask<CommitResult> SendAsync(
-        IReadOnlyCollection<Condition> conditions, IReadOnlyCollection<Mutation> mutations, WriteOptions? options, CancellationToken cancellation)
+        string what, IReadOnlyCollection<Condition> conditions, IReadOnlyCollection<Mutation> mutations, WriteOptions? options, CancellationToken cancellation)
     {
         var switches = options?.SkipUnchanged == true ? CommandOptions.SkipUnchanged : CommandOptions.None;
 
@@ -156,15 +170,25 @@ internal sealed partial class KeyspaceClient(KeyspaceName name, QuicksilverClien
         CommandWriter.WriteTransaction(new(), new(1), default, conditions, mutations, switches);
         var key = mutations.First().Key;
         var deadline = client.Caller.Begin();
-        return await client.CommitAsync(
-            async id =>
-            {
-                var keyspace = await ResolveForWriteAsync(deadline, cancellation).ConfigureAwait(false);
-                var command = new ByteWriter();
-                CommandWriter.WriteTransaction(command, keyspace.Id, id, conditions, mutations, switches);
-                return (command.WrittenMemory, keyspace.Id.Value, grains => Shard(grains, keyspace, key).CommitMany);
-            },
-            options?.OperationId, Forget, name.Value, deadline, cancellation).ConfigureAwait(false);
+        using var span = StartSpan(what);
+        try
+        {
+            var result = await client.CommitAsync(
+                async id =>
+                {
+                    var keyspace = await ResolveForWriteAsync(deadline, cancellation).ConfigureAwait(false);
+                    var command = new ByteWriter();
+                    CommandWriter.WriteTransaction(command, keyspace.Id, id, conditions, mutations, switches);
+                    return (command.WrittenMemory, keyspace.Id.Value, grains => Shard(grains, keyspace, key).CommitMany);
+                },
+                options?.OperationId, Forget, name.Value, deadline, cancellation).ConfigureAwait(false);
+            result.Tell(span);
+            return result;
+        }
+        catch (Exception e) when (span.Fails(e))
+        {
+            throw;
+        }
     }
 
     /// <inheritdoc/>
@@ -212,6 +236,19 @@ internal sealed partial class KeyspaceClient(KeyspaceName name, QuicksilverClien
             throw new QuicksilverException(QuicksilverErrorCode.InvalidRequest, $"The cursor has {cursor.Length} bytes; no cursor of a scan has more than {MaxCursorBytes}.");
         }
 
+        using var span = StartSpan(Traces.Scan);
+        try
+        {
+            return await ReadPageAsync(options, cursor, cancellation).ConfigureAwait(false);
+        }
+        catch (Exception e) when (span.Fails(e))
+        {
+            throw;
+        }
+    }
+
+    private async ValueTask<ScanPage> ReadPageAsync(ScanOptions options, ReadOnlyMemory<byte> cursor, CancellationToken cancellation)
+    {
         var answer = await ReadAsync(
             (keyspace, grains) => grains.GetGrain<IKeyspaceGrain>(keyspace.Id.Value).Scan(
                 new(Require(options.Read, null), new(options.Prefix), new(options.Start), new(options.End), options.PageSize, new(cursor))),

@@ -74,7 +74,9 @@ public sealed class NodeService(
     /// <inheritdoc/>
     public async Task<CommitManyAnswer> Sequence(CommitManyRequest request)
     {
+        using var span = node.Serve(Traces.ServeCommit);
         var commands = CommandBatch.Unpack(request.Commands);
+        span?.SetTag(Traces.CommandsTag, commands.Length);
         if (!_copies.IsFirst(request.Call) || hub.Sequencer is null)
         {
             var refused = new CommitOutcome[commands.Length];

@@ -13,6 +13,7 @@ public sealed class CommitGate(NodeContext node, ICommitPath path)
     internal async ValueTask<CommitManyAnswer> CommitAsync(
         CommitManyRequest request, Func<ReadOnlyMemory<byte>, string?> problemOf, CancellationToken cancellation)
     {
+        using var span = node.Serve(Traces.ServeCommit);
         ReadOnlyMemory<byte>[] commands;
         try
         {
@@ -26,6 +27,7 @@ public sealed class CommitGate(NodeContext node, ICommitPath path)
             return new(refused, node.Answer(node.Store.Progress));
         }
 
+        span?.SetTag(Traces.CommandsTag, commands.Length);
         var outcomes = new CommitOutcome[commands.Length];
         var own = node.Store.Progress.Cluster;
         if (!request.Cluster.IsNone && !own.IsNone && request.Cluster != own)

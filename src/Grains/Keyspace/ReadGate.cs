@@ -38,6 +38,7 @@ public sealed class ReadGate(NodeContext node, IHubReads hub, ReadGateOptions op
         CancellationToken cancellation)
         where TAnswer : class
     {
+        using var span = node.Serve(Traces.ServeRead);
         if (options.Withheld() is { } withheld)
         {
             return refuse(ReadStatus.Unavailable, node.Answer(node.Store.Progress), withheld);
@@ -151,6 +152,8 @@ public sealed class ReadGate(NodeContext node, IHubReads hub, ReadGateOptions op
         Func<IGrainFactory, CancellationToken, ValueTask<TAnswer>> forward, CancellationToken cancellation)
         where TAnswer : class
     {
+        using var span = Traces.StartBelow(Traces.Forward, ActivityKind.Client);
+        CarriedTrace.SetCurrent();
         using var limit = new CancellationTokenSource(options.ForwardTimeout, time);
         using var bound = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, cancellation);
         return await hub.ForwardAsync(forward, bound.Token);

@@ -7,7 +7,7 @@ namespace Quicksilver.Grains;
 
 /// <summary>The change log of this node for its children.</summary>
 [PlaceOnNode, Reentrant, GrainType("qs.logsource")]
-public sealed class LogSourceGrain(LogSource source) : Grain, ILogSourceGrain
+public sealed class LogSourceGrain(NodeContext node, LogSource source) : Grain, ILogSourceGrain
 {
     /// <inheritdoc/>
     public ValueTask<OpenPullAnswer> Open(OpenPullRequest request) => source.OpenAsync(request, CancellationToken.None);
@@ -16,5 +16,9 @@ public sealed class LogSourceGrain(LogSource source) : Grain, ILogSourceGrain
     public ValueTask<SourceDescription> Describe() => new(source.Describe());
 
     /// <inheritdoc/>
-    public ValueTask<LogPage> Next(NextPageRequest request, CancellationToken cancellation) => source.NextAsync(request, cancellation);
+    public async ValueTask<LogPage> Next(NextPageRequest request, CancellationToken cancellation)
+    {
+        using var span = node.Serve(Traces.ServePage);
+        return await source.NextAsync(request, cancellation);
+    }
 }

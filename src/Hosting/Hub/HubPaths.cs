@@ -30,7 +30,7 @@ internal sealed class HubPaths : ICommitPath, IHubReads
         _sequencer = sequencer;
         _nodes = nodes;
         _services = services;
-        _toLeader = new(SendToLeaderAsync);
+        _toLeader = new(SendToLeaderAsync, Traces.Forward);
     }
 
     /// <inheritdoc/>

@@ -18,6 +18,9 @@ internal sealed class GrainLogSource(LinkSession session) : ILogSource
 
     // Orleans lets calls in flight hang when a gateway dies: the token ends the wait here. It is not sent to the source,
     // whose long poll ends by itself; a cancellation on its way held up the source's own stop for seconds.
-    public async ValueTask<LogPage> NextAsync(NextPageRequest request, CancellationToken cancellation) =>
-        await _grain.Next(request, CancellationToken.None).AsTask().WaitAsync(cancellation);
+    public async ValueTask<LogPage> NextAsync(NextPageRequest request, CancellationToken cancellation)
+    {
+        CarriedTrace.SetCurrent();
+        return await _grain.Next(request, CancellationToken.None).AsTask().WaitAsync(cancellation);
+    }
 }

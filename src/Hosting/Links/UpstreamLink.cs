@@ -95,7 +95,7 @@ internal sealed partial class UpstreamLink : IUpstream, IAsyncDisposable
             var merger = Volatile.Read(ref _merger);
             if (merger is null || !ReferenceEquals(merger.Session, session))
             {
-                merger = new(session, new(request => SendAsync(session, request)));
+                merger = new(session, new(request => SendAsync(session, request), Traces.Forward));
                 Volatile.Write(ref _merger, merger);
             }
 

@@ -1,3 +1,5 @@
+using System.Diagnostics;
+using System.Runtime.CompilerServices;
 using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
 using Quicksilver.Model;
@@ -50,6 +52,9 @@ public sealed partial class Replicator : IAsyncDisposable
     private long _appliedRecords;
     private long _receivedBytes;
 
+    // Beside the events: what a page came with must not be a part of what is decided about it.
+    private readonly ConditionalWeakTable<LogPage, Activity> _spans = new();
+
     public Replicator(
         ReplicaIdentity self, NodeStore store, IUpstream upstream, ReplicaLogClock clock, PullOptions options, Random random,
         TimeProvider time, ILogger<Replicator> logger, Subscription? wanted = null)
@@ -95,6 +100,9 @@ public sealed partial class Replicator : IAsyncDisposable
     private async Task RunAsync()
     {
         await Task.Yield();
+
+        // Nothing here belongs to whoever started the node.
+        Activity.Current = null;
         var links = FollowLinksAsync();
         var effects = new List<ProgressEffect>();
         try
@@ -147,7 +155,7 @@ public sealed partial class Replicator : IAsyncDisposable
                 return null;
             case ProgressEffect.Next next:
                 _ = CallAsync(next.Attempt, async (source, cancellation) => new ProgressEvent.PageArrived(
-                    next.Attempt, next.Request.Number, await source.NextAsync(next.Request, cancellation).ConfigureAwait(false), _time.GetTimestamp()));
+                    next.Attempt, next.Request.Number, await PullAsync(source, next.Request, cancellation).ConfigureAwait(false), _time.GetTimestamp()));
                 return null;
             case ProgressEffect.Apply apply:
                 return Apply(apply);
@@ -177,6 +185,34 @@ public sealed partial class Replicator : IAsyncDisposable
         }
     }
 
+    private async Task<LogPage> PullAsync(ILogSource source, NextPageRequest request, CancellationToken cancellation)
+    {
+        using var span = StartSpan(Traces.Pull, ActivityKind.Client, default);
+        try
+        {
+            var page = await source.NextAsync(request, cancellation).ConfigureAwait(false);
+            if (span is not null && page.Records.Length > 0)
+            {
+                span.SetTag(Traces.FromTag, page.From.Value).SetTag(Traces.ToTag, page.To.Value).SetTag(Traces.BytesTag, page.Records.Length);
+                _spans.AddOrUpdate(page, span);
+            }
+            else if (span is not null)
+            {
+                // A poll that found nothing is of no interest to anybody, and there is one every few seconds.
+                span.ActivityTraceFlags &= ~ActivityTraceFlags.Recorded;
+            }
+
+            return page;
+        }
+        catch (Exception e) when (span.Fails(e))
+        {
+            throw;
+        }
+    }
+
+    private Activity? StartSpan(string name, ActivityKind kind, ActivityContext parent) =>
+        Traces.Source.StartActivity(name, kind, parent)?.SetTag(Traces.NodeTag, _self.Node.Value).SetTag(Traces.RegionTag, _self.Region.Value);
+
     /// <summary>A replica of a cluster without records is part of it all the same, for its readers and children.</summary>
     private ProgressEvent? Level(LogPage page, long at)
     {
@@ -205,6 +241,7 @@ public sealed partial class Replicator : IAsyncDisposable
     private ProgressEvent Apply(ProgressEffect.Apply apply)
     {
         var (page, at) = (apply.Page, apply.At);
+        using var span = _spans.TryGetValue(page, out var pull) ? StartSpan(Traces.ApplyPage, ActivityKind.Internal, pull.Context) : null;
         try
         {
             // Whole, where it says how far to go: Progress was told so.
@@ -214,15 +251,18 @@ public sealed partial class Replicator : IAsyncDisposable
             _receivedBytes += page.Records.Length;
             _appliedRecords += progress.Position.Revision.Value - page.From.Value + 1;
             _clock.Applied(upTo is null ? page : page with { To = progress.Position.Revision.Next }, at);
+            span?.SetTag(Traces.RevisionTag, progress.Position.Revision.Value);
             return new ProgressEvent.Applied(progress.Position, progress.Chain);
         }
         catch (MalformedDataException e)
         {
+            span.Fails(e);
             LogRefused(page.From.Value, e.Message);
             return new ProgressEvent.Refused(e.Message);
         }
         catch (StorageException e)
         {
+            span.Fails(e);
             LogStorageFailed(e);
             return new ProgressEvent.ApplyFailed(e.Message);
         }

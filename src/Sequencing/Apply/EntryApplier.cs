@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text;
 using Quicksilver.Model;
 using Quicksilver.Storage;
@@ -47,6 +48,9 @@ public sealed class EntryApplier
     /// <summary>Operation ids in memory.</summary>
     public int RememberedOperations => _recent.Count;
 
+    /// <summary>The span below which an entry is applied, where its way here is traced. It has no say in what apply does.</summary>
+    internal Func<ProposalId, Activity?>? SpanOf { get; set; }
+
     /// <summary>Applies the entry at <paramref name="index"/>; null where the store has it already.</summary>
     public AppliedEntry? Apply(LogIndex index, ReadOnlySpan<byte> entry)
     {
@@ -59,6 +63,7 @@ public sealed class EntryApplier
         {
             var reader = new ByteReader(entry);
             var header = EntryFormat.ReadHeader(ref reader, out var count);
+            using var span = StartSpan(header.Proposal);
             _batch.Begin();
             _conditions.Begin();
             _batch.TrackRows = JudgesRows(reader, count);
@@ -76,7 +81,9 @@ public sealed class EntryApplier
 
             reader.ExpectEnd();
             _batch.OperationsFloor = _recent.CountFloor;
-            return new(header.Proposal, outcomes, _batch.Commit(index, now));
+            var applied = new AppliedEntry(header.Proposal, outcomes, _batch.Commit(index, now));
+            span?.SetTag(Traces.CommandsTag, count).SetTag(Traces.IndexTag, index.Value).SetTag(Traces.RevisionTag, applied.Progress.Position.Revision.Value);
+            return applied;
         }
         catch
         {
@@ -84,6 +91,10 @@ public sealed class EntryApplier
             throw;
         }
     }
+
+    private Activity? StartSpan(ProposalId proposal) => Traces.Source.HasListeners() && SpanOf?.Invoke(proposal) is { } raft
+        ? Traces.Source.StartActivity(Traces.Apply, ActivityKind.Internal, raft.Context)
+        : null;
 
     /// <summary>
     /// True where a command of the entry looks at rows, so that rows staged before it must be remembered. Everything it asks is

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Microsoft.Extensions.Logging;
 using Quicksilver.Model;
 using Quicksilver.Storage;
@@ -57,7 +58,8 @@ public sealed partial class Sequencer : ISequencer, IAsyncDisposable
             bytes += command.Length;
         }
 
-        var submission = new Submission(commands, bytes);
+        using var span = Traces.StartBelow(Traces.Sequence)?.SetTag(Traces.CommandsTag, commands.Count);
+        var submission = new Submission(commands, bytes) { Span = span };
         if (_stopping || _drained is not null || !_log.Leadership.IsLeader)
         {
             submission.CompleteAll(CommitOutcome.Unavailable);
@@ -77,6 +79,9 @@ public sealed partial class Sequencer : ISequencer, IAsyncDisposable
     /// <inheritdoc/>
     public async ValueTask<Revision?> ReadBarrierAsync(CancellationToken cancellation) =>
         !_stopping && await _log.ReadBarrierAsync(cancellation).ConfigureAwait(false) ? _store.Progress.Position.Revision : null;
+
+    /// <summary>The span below which an entry is applied: that of its way through Raft from here, where it is traced; else null.</summary>
+    public Activity? SpanOf(ProposalId proposal) => _pump.SpanOf(proposal);
 
     /// <summary>To be called for every entry that this member applies, on the thread that applied it.</summary>
     public void OnApplied(AppliedEntry applied) => _pump.OnApplied(applied.Proposal, applied.Outcomes);
@@ -107,6 +112,9 @@ public sealed partial class Sequencer : ISequencer, IAsyncDisposable
     private async Task RunAsync()
     {
         await Task.Yield();
+
+        // Nothing here belongs to whoever started the node.
+        Activity.Current = null;
         while (true)
         {
             await _signal.WaitAsync(CancellationToken.None).ConfigureAwait(false);
@@ -132,6 +140,10 @@ public sealed partial class Sequencer : ISequencer, IAsyncDisposable
 
     private async Task ProposeAsync(Proposal proposal)
     {
+        using var span = Traces.Source.HasListeners()
+            ? Traces.StartShared(Traces.Raft, ActivityKind.Internal, proposal.Submissions.Select(submission => submission.Span))
+            : null;
+        proposal.Span = span?.SetTag(Traces.BytesTag, proposal.Entry.Length);
         ProposeResult result;
         try
         {
@@ -144,6 +156,7 @@ public sealed partial class Sequencer : ISequencer, IAsyncDisposable
             result = ProposeResult.Unknown;
         }
 
+        span?.SetTag(Traces.OutcomeTag, result.ToString());
         if (_pump.OnResult(proposal.Id, result))
         {
             _ = ExpireAsync(proposal.Id, _stop.Token);

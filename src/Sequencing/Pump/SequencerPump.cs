@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Quicksilver.Model;
 using Quicksilver.Storage;
 
@@ -12,6 +13,9 @@ internal sealed class Submission(IReadOnlyList<ReadOnlyMemory<byte>> commands, l
 
     public long Bytes { get; } = bytes;
 
+    /// <summary>The span of its caller, where it is traced.</summary>
+    public Activity? Span { get; init; }
+
     public Task<CommitOutcome[]> Outcomes => _outcomes.Task;
 
     public void Complete(CommitOutcome[] outcomes) => _outcomes.TrySetResult(outcomes);
@@ -25,7 +29,11 @@ internal sealed class Submission(IReadOnlyList<ReadOnlyMemory<byte>> commands, l
 }
 
 /// <summary>One entry made of submissions, on its way through Raft.</summary>
-internal sealed record Proposal(ProposalId Id, IReadOnlyList<Submission> Submissions, ReadOnlyMemory<byte> Entry);
+internal sealed record Proposal(ProposalId Id, IReadOnlyList<Submission> Submissions, ReadOnlyMemory<byte> Entry)
+{
+    /// <summary>The span of its way through Raft, where it is traced.</summary>
+    public Activity? Span { get; set; }
+}
 
 /// <summary>
 /// Group commit as a state machine: submissions and applied entries go in, proposals and outcomes come out; time is an argument.
@@ -128,6 +136,15 @@ internal sealed class SequencerPump(SequencerOptions options, ulong incarnation)
             var proposal = new Proposal(id, submissions, _entry.WrittenMemory);
             _open.Add(id, proposal);
             return proposal;
+        }
+    }
+
+    /// <summary>The span of an entry that is on its way from here and is traced, or null.</summary>
+    public Activity? SpanOf(ProposalId id)
+    {
+        lock (_gate)
+        {
+            return _open.TryGetValue(id, out var proposal) ? proposal.Span : null;
         }
     }
 

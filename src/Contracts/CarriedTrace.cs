@@ -1,0 +1,56 @@
+using System.Diagnostics;
+using System.Globalization;
+using Orleans.Runtime;
+using Quicksilver.Model;
+
+namespace Quicksilver.Contracts;
+
+/// <summary>
+/// The trace that a grain call belongs to: in its request context, under the names of W3C Trace Context, which are those of Orleans' own propagation.
+/// That one works by call filters, which cost every call; this costs the calls that are traced.
+/// </summary>
+public static class CarriedTrace
+{
+    private const string Parent = "traceparent";
+    private const string State = "tracestate";
+
+    /// <summary>What came with the call that is served now; none where it is not traced.</summary>
+    public static ActivityContext Current =>
+        RequestContext.Get(Parent) is string parent && ActivityContext.TryParse(parent, RequestContext.Get(State) as string, isRemote: true, out var context)
+            ? context
+            : default;
+
+    /// <summary>Lets the grain calls that this flow makes from now on belong to a trace, or to none. It ends with the asynchronous method that says it.</summary>
+    public static void Set(ActivityContext trace)
+    {
+        if (trace == default)
+        {
+            RequestContext.Remove(Parent);
+            RequestContext.Remove(State);
+            return;
+        }
+
+        RequestContext.Set(Parent, string.Create(CultureInfo.InvariantCulture, $"00-{trace.TraceId}-{trace.SpanId}-{(byte)trace.TraceFlags:x2}"));
+        if (trace.TraceState is { Length: > 0 } state)
+        {
+            RequestContext.Set(State, state);
+        }
+        else
+        {
+            RequestContext.Remove(State);
+        }
+    }
+
+    /// <summary>As <see cref="Set"/>, with the span that this flow is in, where it is one of Quicksilver's; else nothing changes.</summary>
+    public static void SetCurrent()
+    {
+        if (Traces.Current is { } span)
+        {
+            Set(span.Context);
+        }
+    }
+
+    /// <summary>A span for the call that is served now; null where it is not traced, or nobody listens.</summary>
+    public static Activity? Serve(string name) =>
+        Traces.Source.HasListeners() && Current is var trace && trace != default ? Traces.Source.StartActivity(name, ActivityKind.Server, trace) : null;
+}
