@@ -50,7 +50,33 @@ public static class CarriedTrace
         }
     }
 
+    /// <summary>
+    /// A span for one call that is made for several, in the flow of none of them: neither the span that it is in nor what it carries is theirs,
+    /// so both are said anew. Null where nobody traces it; what the first came with is then carried on.
+    /// </summary>
+    public static Activity? StartShared(string name, IReadOnlyList<TraceOrigin> origins)
+    {
+        var listens = Traces.Source.HasListeners();
+        if (listens && Activity.Current is not null)
+        {
+            Activity.Current = null;
+        }
+
+        var started = listens ? Traces.StartShared(name, ActivityKind.Client, origins.Select(origin => origin.Span)) : null;
+        Set(started?.Context ?? origins.FirstOrDefault(origin => origin.Carried != default).Carried);
+        return started;
+    }
+
     /// <summary>A span for the call that is served now; null where it is not traced, or nobody listens.</summary>
     public static Activity? Serve(string name) =>
         Traces.Source.HasListeners() && Current is var trace && trace != default ? Traces.Source.StartActivity(name, ActivityKind.Server, trace) : null;
+}
+
+/// <summary>What an operation is part of that waits for a call which it shares.</summary>
+/// <param name="Span">The span that it is in, where somebody listens here.</param>
+/// <param name="Carried">What it came with, where it came with a call: carried on also where nobody listens.</param>
+public readonly record struct TraceOrigin(Activity? Span, ActivityContext Carried)
+{
+    /// <summary>That of the flow that asks.</summary>
+    public static TraceOrigin Now => new(Traces.Current, CarriedTrace.Current);
 }

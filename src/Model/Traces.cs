@@ -29,7 +29,7 @@ public static class Traces
     /// <summary>Client: a keyspace is made or deleted.</summary>
     public const string ChangeKeyspace = "quicksilver.keyspace.change";
 
-    /// <summary>Client: one call with the commands of all that wait; it links to them.</summary>
+    /// <summary>Client: one call with the commands, or the keys, of all that wait; it links to them.</summary>
     public const string Call = "quicksilver.call";
 
     /// <summary>Node: a read is answered.</summary>

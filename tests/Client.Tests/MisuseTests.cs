@@ -136,11 +136,11 @@ public sealed class MisuseTests : IAsyncDisposable
     /// <summary>What may end without a task.</summary>
     private static Task Now(Func<object?> call) => call() as Task ?? Task.CompletedTask;
 
-    private static Task Put(IQuicksilverClient client, WriteOptions options) => client.Keyspace("k").PutAsync("a", new byte[1], options).AsTask();
+    private static Task<CommitResult> Put(IQuicksilverClient client, WriteOptions options) => client.Keyspace("k").PutAsync("a", new byte[1], options).AsTask();
 
-    private static Task Delete(IQuicksilverClient client, WriteOptions options) => client.Keyspace("k").DeleteAsync("a", options).AsTask();
+    private static Task<CommitResult> Delete(IQuicksilverClient client, WriteOptions options) => client.Keyspace("k").DeleteAsync("a", options).AsTask();
 
-    private static Task Commit(IQuicksilverClient client, Condition[] conditions, Mutation[] mutations, WriteOptions? options = null) =>
+    private static Task<CommitResult> Commit(IQuicksilverClient client, Condition[] conditions, Mutation[] mutations, WriteOptions? options = null) =>
         client.Keyspace("k").CommitAsync(conditions, mutations, options).AsTask();
 
     private static Task Scan(IQuicksilverClient client, ScanOptions options) => Next(client.Keyspace("k").ScanAsync(options));

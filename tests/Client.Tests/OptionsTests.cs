@@ -123,12 +123,4 @@ public sealed class OptionsTests
         _time.Advance(TimeSpan.FromSeconds(1));
         Assert.Contains("not started", (await Assert.ThrowsAsync<Model.QuicksilverException>(() => waiting)).Message, StringComparison.Ordinal);
     }
-
-    [Fact]
-    public async Task A_merger_takes_no_commit_of_nothing()
-    {
-        var merger = new CommitMerger(_ => Task.FromResult(new CommitManyAnswer([], default)));
-        await Assert.ThrowsAsync<ArgumentNullException>(() => merger.CommitAsync(null!, CancellationToken.None));
-        await Assert.ThrowsAsync<ArgumentOutOfRangeException>(() => merger.CommitAsync([], CancellationToken.None));
-    }
 }

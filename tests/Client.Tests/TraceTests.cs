@@ -48,7 +48,7 @@ public sealed class TraceTests
     private Task<MergedOutcomes> CommitAsync() => _merger.CommitAsync([new byte[] { 1 }], CancellationToken.None);
 
     /// <summary>Answers a call, and returns when all of its callers have heard of it.</summary>
-    private static Task AnswerAsync(Sent sent, params Task<MergedOutcomes>[] commits)
+    private static Task<MergedOutcomes[]> AnswerAsync(Sent sent, params Task<MergedOutcomes>[] commits)
     {
         sent.Answer.SetResult(new([.. Enumerable.Repeat(CommitOutcome.Committed(new(1)), sent.Commands)], default));
         return Task.WhenAll(commits);
@@ -141,5 +141,42 @@ public sealed class TraceTests
         Assert.Equal((ActivityStatusCode.Error, "no link"), (call.Status, call.StatusDescription));
         Assert.Equal("Unavailable", call.GetTagItem("error.type"));
         span.Dispose();
+    }
+
+    [Fact]
+    public async Task Gets_that_share_a_call_are_found_from_each_other_and_those_that_went_straight_are_not_among_them()
+    {
+        using var listener = Listen();
+        var (straight, shared) = (new List<ActivitySpanId>(), new List<Activity>());
+        var ends = new TaskCompletionSource();
+        var merger = new GetMerger(
+            async (_, _, _) =>
+            {
+                straight.Add(Activity.Current!.SpanId);
+                await ends.Task;
+                return null;
+            },
+            (_, _, _) =>
+            {
+                shared.Add(Activity.Current!);
+                return Task.FromResult<IReadOnlyList<int>>([]);
+            });
+        async Task<Activity> GetTracedAsync(string key)
+        {
+            using var span = Traces.Source.StartActivity(Traces.Get, ActivityKind.Client)!;
+            await merger.GetAsync(key, new(TimeProvider.System, TimeSpan.FromSeconds(8)), CancellationToken.None);
+            return span;
+        }
+
+        var gets = new[] { "a", "b", "c", "d" }.Select(GetTracedAsync).ToList();
+        ends.SetResult();
+        var spans = await Task.WhenAll(gets);
+        Assert.Equal(spans.Take(2).Select(span => span.SpanId), straight);
+        var call = Assert.Single(shared);
+        Assert.Equal((Traces.Call, spans[2].SpanId, spans[2].TraceId), (call.OperationName, call.ParentSpanId, call.TraceId));
+        Assert.Equal(2, call.GetTagItem(Traces.KeysTag));
+        Assert.Equal(spans.Skip(2).Select(span => span.Context), call.Links.Select(link => link.Context));
+        Assert.Equal(call.Context, Assert.Single(spans[3].Links).Context);
+        Assert.All(spans.Take(2), span => Assert.Empty(span.Links));
     }
 }

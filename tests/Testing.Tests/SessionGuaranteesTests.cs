@@ -86,7 +86,10 @@ public sealed class SessionGuaranteesTests
             faults.UnionWith(new SessionGuarantees().Check(Run(new(seed), forgets)).Select(violation => violation.Fault));
         }
 
-        SessionFault[] expected = forgets ? [SessionFault.ReadYourWrites, SessionFault.MonotonicReads, SessionFault.Prefix] : [];
+        // That a key is absent is explained by a removal after what the session had seen, where there is one: its next write may then be before it.
+        SessionFault[] expected = forgets
+            ? [SessionFault.ReadYourWrites, SessionFault.MonotonicReads, SessionFault.Prefix, SessionFault.WritesFollowReads]
+            : [];
         Assert.Equal(expected.AsEnumerable(), faults.Order());
     }
 

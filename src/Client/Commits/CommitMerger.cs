@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Quicksilver.Contracts;
 using Quicksilver.Model;
 
@@ -39,23 +38,18 @@ public sealed class CommitMerger(Func<CommitManyRequest, Task<CommitManyAnswer>>
 
         public int Bytes { get; } = commands.Sum(command => command.Length);
 
-        /// <summary>What it is part of, where somebody listens here.</summary>
-        public Activity? Span { get; } = Traces.Current;
-
-        /// <summary>What it came with, where it came with a call: carried on also where nobody listens.</summary>
-        public ActivityContext Carried { get; } = CarriedTrace.Current;
+        public TraceOrigin Origin { get; } = TraceOrigin.Now;
 
         public TaskCompletionSource<MergedOutcomes> Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
     }
 
     /// <summary>
-    /// Commits commands, at least one, in this order, possibly together with others'. Cancelling means that the caller stops waiting; they may
+    /// Commits commands in this order, possibly together with others'. Cancelling means that the caller stops waiting; they may
     /// be committed all the same. Throws what the call threw.
     /// </summary>
     public Task<MergedOutcomes> CommitAsync(IReadOnlyList<ReadOnlyMemory<byte>> commands, CancellationToken cancellation)
     {
         ArgumentNullException.ThrowIfNull(commands);
-        ArgumentOutOfRangeException.ThrowIfZero(commands.Count, nameof(commands));
         var waiting = new Waiting(commands, cancellation);
         List<Waiting>? batch = null;
         lock (_gate)
@@ -105,7 +99,7 @@ public sealed class CommitMerger(Func<CommitManyRequest, Task<CommitManyAnswer>>
 
     private async Task SendAsync(List<Waiting> batch)
     {
-        using var traced = StartSpan(batch);
+        using var traced = CarriedTrace.StartShared(span, batch.ConvertAll(waiting => waiting.Origin));
         try
         {
             var commands = batch.SelectMany(waiting => waiting.Commands).ToList();
@@ -132,23 +126,6 @@ public sealed class CommitMerger(Func<CommitManyRequest, Task<CommitManyAnswer>>
                 _ = waiting.Done.Task.Exception;
             }
         }
-    }
-
-    /// <summary>
-    /// The calls of others follow each other in the flow of whoever began: neither its span nor what it carries is theirs, so both are said anew for
-    /// each call.
-    /// </summary>
-    private Activity? StartSpan(List<Waiting> batch)
-    {
-        var listens = Traces.Source.HasListeners();
-        if (listens && Activity.Current is not null)
-        {
-            Activity.Current = null;
-        }
-
-        var started = listens ? Traces.StartShared(span, ActivityKind.Client, batch.Select(waiting => waiting.Span)) : null;
-        CarriedTrace.Set(started?.Context ?? batch.Find(waiting => waiting.Carried != default)?.Carried ?? default);
-        return started;
     }
 
     private List<Waiting> TakeBatch()

@@ -1,3 +1,4 @@
+using Quicksilver.Contracts;
 using Quicksilver.Model;
 
 namespace Quicksilver.Client;
@@ -32,6 +33,8 @@ internal sealed class GetMerger(
         public Key Key { get; } = key;
 
         public Deadline Deadline { get; } = deadline;
+
+        public TraceOrigin Origin { get; } = TraceOrigin.Now;
     }
 
     /// <summary>Reads a key, possibly together with others'. Cancelling means that the caller stops waiting. Throws what the call threw.</summary>
@@ -88,6 +91,8 @@ internal sealed class GetMerger(
 
     private async Task ReadAsync(List<Waiting> batch)
     {
+        using var traced = CarriedTrace.StartShared(Traces.Call, batch.ConvertAll(waiting => waiting.Origin));
+        traced?.SetTag(Traces.KeysTag, batch.Count);
         try
         {
             // The first has waited longest: the calls before it ended within its time.
@@ -107,6 +112,7 @@ internal sealed class GetMerger(
         }
         catch (Exception e)
         {
+            traced.Fails(e);
             foreach (var waiting in batch)
             {
                 Fail(waiting, e);

@@ -14,10 +14,29 @@ internal sealed partial class KeyspaceClient
     {
         ThrowIfEmpty(key);
         options ??= ReadOptions.Session;
+        options.ThrowIfUnusable(nameof(options));
+        cancellation.ThrowIfCancellationRequested();
         var deadline = client.Caller.Begin();
-        return client.MergesReads && options.Position is null && MergerOf(options) is { } merger
+        return Traces.Source.HasListeners() ? GetTracedAsync(key, options, deadline, cancellation) : GetAsync(key, options, deadline, cancellation);
+    }
+
+    private ValueTask<Entry?> GetAsync(Key key, ReadOptions options, Deadline deadline, CancellationToken cancellation) =>
+        client.MergesReads && options.Position is null && MergerOf(options) is { } merger
             ? merger.GetAsync(key, deadline, cancellation)
             : GetAloneAsync(key, options, deadline, cancellation);
+
+    private async ValueTask<Entry?> GetTracedAsync(Key key, ReadOptions options, Deadline deadline, CancellationToken cancellation)
+    {
+        using var span = StartSpan(Traces.Get);
+        span?.SetTag(Traces.KeysTag, 1);
+        try
+        {
+            return await GetAsync(key, options, deadline, cancellation).ConfigureAwait(false);
+        }
+        catch (Exception e) when (span.Fails(e))
+        {
+            throw;
+        }
     }
 
     /// <summary>Gets that ask for the same share one; null for a consistency that there is none of.</summary>

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Quicksilver.Contracts;
 using Quicksilver.Model;
 using Quicksilver.Storage;
