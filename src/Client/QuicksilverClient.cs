@@ -199,6 +199,7 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
         CommitKind.Expired when !isKnownId => new(QuicksilverErrorCode.Unavailable, "The hub's clock runs away from this client's: a new operation id was too old at once. Nothing was changed.", WriteOutcome.NotCommitted) { OperationId = id },
         CommitKind.Expired => new(QuicksilverErrorCode.OutcomeUnknown, $"Operation id {id} is older than the hub remembers: the write may have happened.", WriteOutcome.Unknown) { OperationId = id },
         CommitKind.FromFuture => new(QuicksilverErrorCode.Unavailable, $"Operation id {id} claims a time that has not come at the node that was asked. Nothing was changed.", isKnownId ? WriteOutcome.Unknown : WriteOutcome.NotCommitted) { OperationId = id },
+        CommitKind.TooManyRows => new(QuicksilverErrorCode.InvalidRequest, $"The prefix deletes would have removed more than {Limits.MaxPrefixRows} rows at revision {outcome.Revision} (Limits.MaxPrefixRows). Nothing was changed. Delete longer prefixes, one after the other.", WriteOutcome.NotCommitted) { OperationId = id },
         CommitKind.Invalid => new(QuicksilverErrorCode.InvalidRequest, outcome.Problem ?? "The hub refused the request as invalid.", WriteOutcome.NotCommitted) { OperationId = id },
         _ => new(QuicksilverErrorCode.OutcomeUnknown, $"The hub answered with an outcome that this client does not know ({(int)outcome.Kind}): the write may have happened.", WriteOutcome.Unknown) { OperationId = id },
     };

@@ -30,6 +30,25 @@ public static class Limits
     /// </summary>
     public const int MaxChangeConditions = 16;
 
+    /// <summary>Most prefix deletes of one transaction.</summary>
+    public const int MaxPrefixDeletes = 16;
+
+    /// <summary>
+    /// Most rows that the prefix deletes of one transaction may remove together. Counted at apply, on every hub member, before any of them is
+    /// removed: a prefix that was meant to be longer must not empty a keyspace, and the count holds up whatever comes behind it.
+    /// </summary>
+    public const int MaxPrefixRows = 100_000;
+
+    /// <summary>
+    /// Rows that may be looked at for all prefix deletes of one Raft entry together, each of which counts as
+    /// <see cref="PrefixDeleteCost"/> more. A transaction that would need more is refused as overloaded: apply must end in bounded time
+    /// whatever is asked.
+    /// </summary>
+    public const int MaxPrefixWork = 500_000;
+
+    /// <summary>What one prefix delete costs beside its rows: each read of the entry that comes behind it has to pass it.</summary>
+    public const int PrefixDeleteCost = 1_000;
+
     /// <summary>Largest transaction in its binary form, bytes.</summary>
     public const int MaxTransactionBytes = 4 * 1024 * 1024;
 

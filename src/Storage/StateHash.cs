@@ -34,7 +34,8 @@ public static class StateHash
         ArgumentOutOfRangeException.ThrowIfGreaterThan(at, log.Position.Revision);
         var later = new SortedDictionary<byte[], LaterRow>(Comparer<byte[]>.Create((a, b) => a.AsSpan().SequenceCompareTo(b)));
         var dropped = new HashSet<uint>();
-        CollectLater(pinned, log, at, later, dropped, cancellation);
+        var prefixes = new DeletedPrefixes();
+        CollectLater(pinned, log, at, later, dropped, prefixes, cancellation);
 
         var hash = new Hasher(only);
         using var rows = new DbIterator(pinned.Database, pinned.ReadOptions, ColumnFamily.Data);
@@ -51,7 +52,7 @@ public static class StateHash
             var order = !hasRow ? 1 : !hasLater ? -1 : rows.Key.SequenceCompareTo(overlay.Current.Key);
             if (order >= 0)
             {
-                if (overlay.Current.Value.Exists)
+                if (overlay.Current.Value.Exists && overlay.Current.Value.Revision >= prefixes.DeletedAt(overlay.Current.Key))
                 {
                     hash.Add(overlay.Current.Key, overlay.Current.Value.Revision, overlay.Current.Value.ExpiresAt, overlay.Current.Value.Metadata, overlay.Current.Value.Value);
                 }
@@ -61,7 +62,7 @@ public static class StateHash
                 continue;
             }
 
-            if (!dropped.Contains(BinaryPrimitives.ReadUInt32BigEndian(rows.Key)))
+            if (!dropped.Contains(BinaryPrimitives.ReadUInt32BigEndian(rows.Key)) && prefixes.DeletedAt(rows.Key) == Revision.None)
             {
                 var row = DataRow.Parse(rows.Value);
                 hash.Add(rows.Key, row.Revision, row.ExpiresAt, row.Metadata, row.Value);
@@ -76,7 +77,8 @@ public static class StateHash
     }
 
     private static void CollectLater(
-        View pinned, View log, Revision at, SortedDictionary<byte[], LaterRow> later, HashSet<uint> dropped, CancellationToken cancellation)
+        View pinned, View log, Revision at, SortedDictionary<byte[], LaterRow> later, HashSet<uint> dropped, DeletedPrefixes prefixes,
+        CancellationToken cancellation)
     {
         if (at == pinned.Position.Revision)
         {
@@ -113,6 +115,12 @@ public static class StateHash
 
                 var key = new byte[StorageKeys.KeyspaceBytes + mutation.Key.Length];
                 StorageKeys.WriteData(key, record.Header.Keyspace, mutation.Key);
+                if (mutation.Kind == MutationKind.DeletePrefix)
+                {
+                    prefixes.Add(key, record.Header.Revision);
+                    continue;
+                }
+
                 later[key] = new(record.Header.Revision, mutation.IsPut, mutation.ExpiresAt(record.Header.LogTime), mutation.Metadata.ToArray(), mutation.Value.ToArray());
             }
         }

@@ -99,7 +99,7 @@ public sealed class CallerTests : IAsyncDisposable
     [InlineData("lost leader")]
     public async Task A_refusal_after_a_try_that_was_not_answered_is_unknown(string how)
     {
-        foreach (var refusal in new[] { CommitOutcome.ConditionFailed(0, new(7)), CommitOutcome.KeyspaceNotFound, CommitOutcome.KeyspaceExists(new(3)), CommitOutcome.Unchanged(new(7)), CommitOutcome.Expired })
+        foreach (var refusal in new[] { CommitOutcome.ConditionFailed(0, new(7)), CommitOutcome.KeyspaceNotFound, CommitOutcome.KeyspaceExists(new(3)), CommitOutcome.Unchanged(new(7)), CommitOutcome.Expired, CommitOutcome.TooManyRows(new(7)) })
         {
             _sent = 0;
             var e = await FailAsync(CommitAsync(false, Stop, Unanswered(how), Answer(refusal)));

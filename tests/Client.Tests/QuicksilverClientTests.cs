@@ -123,6 +123,14 @@ public sealed class QuicksilverClientTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task Too_many_rows_for_a_prefix_delete_are_a_request_that_was_certainly_refused()
+    {
+        var e = await FailAsync(null, Answer(CommitOutcome.TooManyRows(new(7))));
+        Assert.Equal((QuicksilverErrorCode.InvalidRequest, WriteOutcome.NotCommitted, (OperationId?)_sent[0]), (e.Code, e.Outcome, e.OperationId));
+        Assert.Contains("revision 7", e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_keyspace_that_is_gone_is_looked_up_once_more()
     {
         var result = await CommitAsync(null, Answer(CommitOutcome.KeyspaceNotFound), Answer(CommitOutcome.Committed(new(5))));

@@ -165,6 +165,51 @@ public sealed class CommandTests
         Assert.Equal(Id, CommandView.Parse(raise).OperationId);
     }
 
+    [Fact]
+    public void The_bytes_of_a_transaction_that_replaces_what_is_below_a_prefix_are_those_of_the_golden_file()
+    {
+        var command = Golden.Check("command-delete-prefix", Write(writer => CommandWriter.WriteTransaction(
+            writer, new(1), Id, [], [Mutation.DeletePrefix("user/"), Mutation.DeletePrefix("old/"), Mutation.Put("user/1", "v"u8.ToArray()), Mutation.Delete("user")])));
+        Assert.Null(CommandView.Validate(command));
+        var view = CommandView.Parse(command);
+        Assert.True(view.DeletesPrefixes);
+        var reader = new ByteReader(view.MutationBytes);
+        Assert.Equal(4, reader.ReadCount(10, "the number of mutations"));
+        foreach (var (kind, key) in new[]
+        {
+            (MutationKind.DeletePrefix, "user/"), (MutationKind.DeletePrefix, "old/"), (MutationKind.Put, "user/1"), (MutationKind.Delete, "user"),
+        })
+        {
+            var mutation = MutationFormat.Read(ref reader);
+            Assert.Equal((kind, key), (mutation.Kind, System.Text.Encoding.ASCII.GetString(mutation.Key)));
+        }
+
+        reader.ExpectEnd();
+    }
+
+    [Fact]
+    public void Only_a_transaction_whose_first_mutation_is_one_has_prefix_deletes()
+    {
+        Assert.False(CommandView.Parse(Raw(NoCondition, OneDelete)).DeletesPrefixes);
+        Assert.False(CommandView.Parse(Raw(NoCondition, [0])).DeletesPrefixes);
+        Assert.False(CommandView.Parse(Write(w => CommandWriter.WriteDeleteKeyspace(w, Id, Name))).DeletesPrefixes);
+    }
+
+    [Theory]
+    [InlineData("user/", "user/1", true, true)]
+    [InlineData("user/", "user/", true, true)]
+    [InlineData("user/", "user", false, true)]
+    [InlineData("user/", "u", false, true)]
+    [InlineData("user/", "users", false, false)]
+    [InlineData("user/", "x", false, false)]
+    public void A_prefix_delete_changes_the_keys_that_begin_with_it_and_may_change_some_below_a_shorter_prefix(string prefix, string other, bool changes, bool changesBelow)
+    {
+        var reader = new ByteReader(Write(writer => MutationFormat.Write(writer, Mutation.DeletePrefix(prefix))));
+        var mutation = MutationFormat.Read(ref reader);
+        var bytes = System.Text.Encoding.ASCII.GetBytes(other);
+        Assert.Equal((changes, changesBelow), (mutation.Changes(bytes), mutation.ChangesBelow(bytes)));
+    }
+
     [Theory]
     [InlineData("an empty transaction", "no mutation")]
     [InlineData("conditions without a mutation", "no mutation")]
@@ -181,6 +226,12 @@ public sealed class CommandTests
     [InlineData("the catalog", "catalog")]
     [InlineData("a dropped keyspace", "hub itself")]
     [InlineData("a range delete", "kind")]
+    [InlineData("an empty prefix", "empty")]
+    [InlineData("a prefix delete behind a put", "come first")]
+    [InlineData("a prefix delete between others", "come first")]
+    [InlineData("17 prefix deletes", "more than 16")]
+    [InlineData("two prefix deletes that overlap", "covers the other")]
+    [InlineData("two prefix deletes that are the same", "covers the other")]
     [InlineData("form cluster", "hub itself")]
     [InlineData("raise feature level", "hub itself")]
     [InlineData("version 0", "version")]
@@ -198,6 +249,7 @@ public sealed class CommandTests
     public void A_bad_command_is_refused_and_the_reason_named(string what, string reason)
     {
         byte[] Delete(string key) => [(byte)MutationKind.Delete, (byte)key.Length, .. System.Text.Encoding.ASCII.GetBytes(key)];
+        byte[] Prefix(string prefix) => [(byte)MutationKind.DeletePrefix, (byte)prefix.Length, .. System.Text.Encoding.ASCII.GetBytes(prefix)];
         byte[] Put(int key, int metadata, int value) => Write(writer => MutationFormat.Write(writer, MutationKind.Put, new byte[key], new byte[metadata], new byte[value]));
         var command = what switch
         {
@@ -217,6 +269,12 @@ public sealed class CommandTests
             "the catalog" => Raw(NoCondition, OneDelete, keyspace: 0),
             "a dropped keyspace" => Raw(NoCondition, [1, (byte)MutationKind.DropKeyspace, 0, 0, 0, 1]),
             "a range delete" => Raw(NoCondition, [1, (byte)MutationKind.DeleteRange, 1, (byte)'a']),
+            "an empty prefix" => Raw(NoCondition, [1, (byte)MutationKind.DeletePrefix, 0, 0]),
+            "a prefix delete behind a put" => Raw(NoCondition, [2, .. Put(1, 0, 1), .. Prefix("a")]),
+            "a prefix delete between others" => Raw(NoCondition, [3, .. Prefix("a"), .. Delete("b"), .. Prefix("c")]),
+            "17 prefix deletes" => Raw(NoCondition, [17, .. Enumerable.Range(0, 17).SelectMany(i => Prefix($"{(char)('a' + i)}"))]),
+            "two prefix deletes that overlap" => Raw(NoCondition, [2, .. Prefix("a/b"), .. Prefix("a")]),
+            "two prefix deletes that are the same" => Raw(NoCondition, [2, .. Prefix("a"), .. Prefix("a")]),
             "form cluster" => Write(w => CommandWriter.WriteFormCluster(w, Id, new(1, 2), new(3, 4))),
             "raise feature level" => Write(w => CommandWriter.WriteRaiseFeatureLevel(w, Id, 2)),
             "version 0" => Raw(NoCondition, OneDelete, version: 0),
@@ -365,6 +423,9 @@ public sealed class CommandTests
         Refused([.. Enumerable.Repeat(Condition.Absent("a"), Limits.MaxConditions + 1)], [good]);
         Refused([.. Enumerable.Repeat(Condition.UnchangedSince("a", new(1)), 9), .. Enumerable.Repeat(Condition.PrefixUnchangedSince("a", new(1)), 8)], [good]);
         Refused([], [.. Enumerable.Range(0, 4).Select(i => Mutation.Put($"{i}", new byte[Limits.MaxValueBytes]))]);
+        Refused([], [good, Mutation.DeletePrefix("b")]);
+        Refused([], [Mutation.DeletePrefix("b"), Mutation.DeletePrefix("bc")]);
+        Refused([], [.. Enumerable.Range(0, Limits.MaxPrefixDeletes + 1).Select(i => Mutation.DeletePrefix($"{(char)('a' + i)}"))]);
         Assert.Throws<ArgumentException>(() => Mutation.Put("a", new byte[Limits.MaxValueBytes + 1]));
         Assert.Throws<ArgumentException>(() => Mutation.Put("a", default, new byte[Limits.MaxMetadataBytes + 1]));
         Assert.Throws<ArgumentOutOfRangeException>(() => Condition.UnchangedSince("a", new(-1)));
@@ -383,6 +444,13 @@ public sealed class CommandTests
             ],
             [.. Enumerable.Range(0, Limits.MaxMutations).Select(i => Mutation.Delete($"{i}"))]));
         Assert.Null(CommandView.Validate(most));
+        var prefixes = Write(writer => CommandWriter.WriteTransaction(
+            writer, new(1), Id, [],
+            [
+                .. Enumerable.Range(0, Limits.MaxPrefixDeletes).Select(i => Mutation.DeletePrefix(new string((char)('a' + i), Limits.MaxKeyBytes))),
+                .. Enumerable.Range(0, Limits.MaxMutations - Limits.MaxPrefixDeletes).Select(i => Mutation.Delete($"{i}")),
+            ]));
+        Assert.Null(CommandView.Validate(prefixes));
         var largest = Write(writer => CommandWriter.WriteTransaction(
             writer, new(1), Id, [],
             [

@@ -38,7 +38,7 @@ public sealed class SerializerTests : IDisposable
         KeyspaceSettings.Default, Keyspace, new SessionToken(Cluster, Position), new WatchCursor(Cluster, new(5), Position),
         CommitOutcome.Committed(new(5)), CommitOutcome.Unchanged(new(6)), CommitOutcome.ConditionFailed(3, new(7)), CommitOutcome.OperationIdReused,
         CommitOutcome.Expired, CommitOutcome.FromFuture, CommitOutcome.KeyspaceNotFound, CommitOutcome.KeyspaceExists(new(8)),
-        CommitOutcome.Invalid("because"), CommitOutcome.Overloaded(TimeSpan.FromMilliseconds(50)), CommitOutcome.Unavailable, CommitOutcome.Unknown,
+        CommitOutcome.Invalid("because"), CommitOutcome.Overloaded(TimeSpan.FromMilliseconds(50)), CommitOutcome.Unavailable, CommitOutcome.Unknown, CommitOutcome.TooManyRows(new(9)),
         new OpenPullRequest(Node, Region, "eu:1", Cluster, Position, Chain, PageEncoding.Zstd, ["flags", "route-*"]),
         new OpenPullAnswer(OpenPullStatus.Unavailable, 5, Cluster, Position, new(4), new(99), [Node], Chain),
         new SourceDescription(Node, Cluster, Position, new(4), TimeSpan.FromSeconds(3), [Node]), new SourceDescription(Node, Cluster, Position, new(4), null, []),

@@ -114,6 +114,7 @@ public sealed class FuzzCorpus : IDisposable
         Apply(_hub.Commands.Put(new(3), "a", "b"));
         Apply(_hub.Commands.Drop("third"));
         Apply(_hub.Commands.Delete(HubStore.Flags, "k2"));
+        Apply(_hub.Commands.Transaction(HubStore.Flags, [Mutation.DeletePrefix("k4"), Mutation.DeletePrefix("m"), Mutation.Put("k4", "again"u8.ToArray())]));
         for (var i = 0; i < 10; i++)
         {
             Apply(_hub.Commands.Put(new((uint)(1 + (i % 2))), $"n{i}", new((char)('a' + i), 20 * i)));
@@ -205,12 +206,14 @@ public sealed class FuzzCorpus : IDisposable
         byte[] put = ForgedLog.Puts(("a", "value"u8.ToArray()), ("b", []), ("c", new byte[300]));
         byte[] delete = [2, (byte)MutationKind.Delete, 1, (byte)'a', (byte)MutationKind.Delete, 2, (byte)'k', (byte)'0'];
         byte[] drop = [2, (byte)MutationKind.Delete, 5, .. "other"u8, (byte)MutationKind.DropKeyspace, 0, 0, 0, 2];
+        byte[] prefix = [2, (byte)MutationKind.DeletePrefix, 2, (byte)'k', 0xff, (byte)MutationKind.Delete, 1, (byte)'a'];
         byte[] extension = [1, 0x00, 0x07, 2, 0xaa, 0xbb];
         Action<ForgedLog>[] ways =
         [
             log => log.Add(HubStore.Flags, put),
             log => log.Add(HubStore.Flags, put, extensions: extension),
             log => log.Add(new(2), delete),
+            log => log.Add(HubStore.Flags, prefix),
             log => log.Add(KeyspaceId.Catalog, ForgedLog.Puts(("third", create))),
             log => log.Add(KeyspaceId.Catalog, ForgedLog.Puts(("other", update))),
             log => log.Add(KeyspaceId.Catalog, drop),

@@ -202,6 +202,9 @@ public sealed class PageApplierTests : IDisposable
     [InlineData("bytes after the mutations")]
     [InlineData("unknown mutation kind")]
     [InlineData("range delete")]
+    [InlineData("empty prefix")]
+    [InlineData("prefix over the limit")]
+    [InlineData("prefix delete in the catalog")]
     [InlineData("empty key")]
     [InlineData("key over the limit")]
     [InlineData("value over the limit")]
@@ -249,6 +252,15 @@ public sealed class PageApplierTests : IDisposable
                 break;
             case "range delete":
                 log.Add(HubStore.Flags, [1, (byte)MutationKind.DeleteRange, 1, (byte)'a', 1, (byte)'b']);
+                break;
+            case "empty prefix":
+                log.Add(HubStore.Flags, [1, (byte)MutationKind.DeletePrefix, 0]);
+                break;
+            case "prefix over the limit":
+                log.Add(HubStore.Flags, [1, (byte)MutationKind.DeletePrefix, 0x81, 0x08, .. new byte[Limits.MaxKeyBytes + 1]]);
+                break;
+            case "prefix delete in the catalog":
+                log.Add(KeyspaceId.Catalog, [1, (byte)MutationKind.DeletePrefix, 1, (byte)'f']);
                 break;
             case "empty key":
                 log.Add(HubStore.Flags, [1, (byte)MutationKind.Delete, 0]);

@@ -43,6 +43,7 @@ public sealed class SubscriptionTests : IDisposable
                 1 => _hub.Commands.Update(name, new() { SkipUnchanged = random.Next(2) == 0 }),
                 2 when name != "flags" => _hub.Commands.Drop(name),
                 3 => _hub.Commands.Delete(keyspace ?? HubStore.Flags, $"k{random.Next(20)}"),
+                5 => _hub.Commands.DeletePrefix(keyspace ?? HubStore.Flags, random.Next(4) == 0 ? "k" : $"k{random.Next(20)}"),
                 4 => _hub.Commands.PutFor(keyspace ?? HubStore.Flags, $"k{random.Next(20)}", $"{i}", TimeSpan.FromHours(1)),
                 _ => _hub.Commands.Put(keyspace ?? HubStore.Flags, $"k{random.Next(20)}", $"of {name} {new string('v', random.Next(200))}"),
             });

@@ -340,7 +340,7 @@ public sealed class OperationIdTests : IDisposable
                     CommandWriter.WriteDeleteKeyspace(writer, id, name);
                     break;
                 default:
-                    var mutation = What % 3 == 2 ? Mutation.Delete(key) : Mutation.Put(key, new byte[] { (byte)(Revision % 2) });
+                    var mutation = What == 11 ? Mutation.DeletePrefix("k") : What % 3 == 2 ? Mutation.Delete(key) : Mutation.Put(key, new byte[] { (byte)(Revision % 2) });
                     CommandWriter.WriteTransaction(
                         writer, new((uint)(1 + Keyspace)), id, conditions, [mutation], What == 10 ? CommandOptions.SkipUnchanged : CommandOptions.None);
                     break;

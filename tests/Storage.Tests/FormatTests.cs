@@ -76,6 +76,26 @@ public sealed class FormatTests
     }
 
     [Fact]
+    public void The_bytes_of_a_prefix_delete_are_those_of_the_golden_file()
+    {
+        var golden = Golden.Check("mutation-delete-prefix", Write(writer => MutationFormat.Write(writer, Mutation.DeletePrefix("user/"))));
+        var reader = new ByteReader(golden);
+        var mutation = MutationFormat.Read(ref reader);
+        Assert.Equal((MutationKind.DeletePrefix, false), (mutation.Kind, mutation.IsPut));
+        Assert.Equal("user/"u8, mutation.Key);
+        reader.ExpectEnd();
+    }
+
+    [Theory]
+    [InlineData("0000000161", "0000000162")]
+    [InlineData("0000000161ff", "0000000162")]
+    [InlineData("00000001ffff", "00000002")]
+    [InlineData("000000ffffff", "000001")]
+    [InlineData("00000000", "00000001")]
+    public void What_is_behind_all_keys_that_begin_with_another_is_the_first_that_does_not(string key, string behind) =>
+        Assert.Equal(behind, Convert.ToHexStringLower(StorageKeys.Behind(Convert.FromHexString(key))));
+
+    [Fact]
     public void The_bytes_of_a_put_with_a_time_to_live_are_those_of_the_golden_file()
     {
         var golden = Golden.Check("mutation-put-expiring", Write(writer => MutationFormat.Write(writer, Mutation.Put("key", "value"u8.ToArray(), "meta"u8.ToArray(), TimeSpan.FromMinutes(5)))));

@@ -7,7 +7,7 @@ namespace Quicksilver.Storage.Tests;
 
 /// <summary>
 /// Goal: the store is what a dictionary would be, with dense revisions, over restarts. Method: random sequences of writes,
-/// creates, drops, flushes and reopenings on a real database beside a simple model of it.
+/// deletions of prefixes, creates, drops, flushes and reopenings on a real database beside a simple model of it.
 /// </summary>
 public sealed class ModelTests
 {
@@ -39,6 +39,19 @@ public sealed class ModelTests
                             break;
                         case 4:
                             Assert.Equal(model.Drop(name), hub.ApplyOne(hub.Commands.Drop(name)));
+                            break;
+                        case 5 or 6:
+                            // What was below a prefix is replaced, in one entry with a put before it and one behind it.
+                            var of = new KeyspaceId((uint)(1 + keyspace));
+                            var prefix = key % 3 == 0 ? "k" : $"k{key}";
+                            var put = new[] { ((string?)$"{value}", $"k{(key + count) % 7}") };
+                            var (before, replaced, after) = (model.Write(of, put), model.Write(of, put, prefix), model.Write(of, put));
+                            Mutation Put() => Mutation.Put(put[0].Item2, Encoding.UTF8.GetBytes($"{value}"));
+                            Assert.Equal(
+                                [before, replaced, after],
+                                hub.Apply(
+                                    hub.Commands.Transaction(of, [Put()]), hub.Commands.Transaction(of, [Mutation.DeletePrefix(prefix), Put()]),
+                                    hub.Commands.Transaction(of, [Put()])));
                             break;
                         default:
                             // Several transactions in one entry, several keys in one transaction.
@@ -97,7 +110,7 @@ public sealed class ModelTests
             return CommitOutcome.Committed(new(_revision));
         }
 
-        public CommitOutcome Write(KeyspaceId keyspace, (string? Value, string Key)[] mutations)
+        public CommitOutcome Write(KeyspaceId keyspace, (string? Value, string Key)[] mutations, string? deletedPrefix = null)
         {
             if (!_rows.TryGetValue(keyspace.Value, out var rows))
             {
@@ -105,6 +118,11 @@ public sealed class ModelTests
             }
 
             _logs[keyspace.Value].Add(++_revision);
+            if (deletedPrefix is not null)
+            {
+                rows.Keys.Where(key => key.StartsWith(deletedPrefix, StringComparison.Ordinal)).ToList().ForEach(key => rows.Remove(key));
+            }
+
             foreach (var (value, key) in mutations)
             {
                 if (value is null)

@@ -34,6 +34,7 @@ public sealed class ScrubTests : IDisposable
                 1 => _hub.Commands.Drop(name),
                 2 => _hub.Commands.Delete(keyspace ?? HubStore.Flags, $"k{random.Next(30)}"),
                 3 => _hub.Commands.PutFor(keyspace ?? HubStore.Flags, $"k{random.Next(30)}", $"{i}", TimeSpan.FromMinutes(1)),
+                5 => _hub.Commands.Transaction(keyspace ?? HubStore.Flags, [Mutation.DeletePrefix($"k{random.Next(4)}"), Mutation.Put("k1", "k"u8.ToArray())]),
                 4 => _hub.Commands.Transaction(keyspace ?? HubStore.Flags, [Mutation.Put("a", new byte[9], new byte[3]), Mutation.Delete("b"), Mutation.Put("c", new byte[99])]),
                 _ => _hub.Commands.Put(keyspace ?? HubStore.Flags, $"k{random.Next(30)}", new('v', random.Next(200))),
             });

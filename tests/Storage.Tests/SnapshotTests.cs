@@ -100,6 +100,34 @@ public sealed class SnapshotTests : IDisposable
     }
 
     [Fact]
+    public void Rows_that_went_with_their_prefix_are_in_no_snapshot_and_go_again_by_the_log_behind_it()
+    {
+        _hub.ApplyOne(_hub.Commands.DeletePrefix(HubStore.Flags, "k1"));
+        using var directory = DataDirectory.Take(_directory.Sub("prefix"));
+        using var store = Open(directory);
+        using (var source = _hub.Store.AcquireView())
+        using (var incoming = store.OpenIncoming())
+        {
+            Feed(incoming, source);
+            store.Install(incoming);
+        }
+
+        AssertIsCopy(store, _hub.Hashes());
+        var copied = _hub.Store.Progress.Position.Revision;
+        _hub.ApplyOne(_hub.Commands.Put(HubStore.Flags, "k1", "again"));
+        _hub.ApplyOne(_hub.Commands.DeletePrefix(HubStore.Flags, "k"));
+        var batch = new ApplyBatch(store);
+        batch.Begin();
+        foreach (var record in _hub.Records().Skip((int)copied.Value))
+        {
+            batch.AppendVerified(record);
+        }
+
+        batch.Commit();
+        AssertIsCopy(store, _hub.Hashes());
+    }
+
+    [Fact]
     public void A_snapshot_that_cannot_be_put_in_place_leaves_neither_a_database_of_it_nor_harm()
     {
         using var directory = DataDirectory.Take(_directory.Sub("full"));

@@ -38,6 +38,9 @@ public sealed class Commands(LogTime issuedAt)
     public ReadOnlyMemory<byte> Delete(KeyspaceId keyspace, string key, params Condition[] conditions) =>
         Transaction(keyspace, [Mutation.Delete(key)], conditions);
 
+    public ReadOnlyMemory<byte> DeletePrefix(KeyspaceId keyspace, string prefix, params Condition[] conditions) =>
+        Transaction(keyspace, [Mutation.DeletePrefix(prefix)], conditions);
+
     public ReadOnlyMemory<byte> Transaction(
         KeyspaceId keyspace, Mutation[] mutations, Condition[]? conditions = null,
         CommandOptions options = CommandOptions.None, OperationId? id = null)

@@ -39,7 +39,7 @@ public static class CommandWriter
 
     /// <summary>
     /// A transaction of one keyspace. Throws <see cref="ArgumentException"/> where it has no mutation, two mutations of one key,
-    /// or is over a limit.
+    /// prefix deletes that overlap or do not come first, or is over a limit.
     /// </summary>
     public static void WriteTransaction(
         ByteWriter writer, KeyspaceId keyspace, OperationId operationId,
@@ -148,11 +148,22 @@ public static class CommandWriter
         }
 
         HashSet<Key>? seen = mutations.Count > 1 ? new(mutations.Count) : null;
+        var prefixes = new PrefixRules();
         foreach (var mutation in mutations)
         {
             if (mutation.Key.Span.IsEmpty)
             {
                 throw new ArgumentException("A mutation has no key.", nameof(mutations));
+            }
+
+            if (prefixes.Add(mutation.Kind, mutation.Key) is { } problem)
+            {
+                throw new ArgumentException(problem, nameof(mutations));
+            }
+
+            if (mutation.Kind == MutationKind.DeletePrefix)
+            {
+                continue;
             }
 
             if (seen is not null && !seen.Add(mutation.Key))

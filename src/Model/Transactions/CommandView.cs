@@ -43,6 +43,18 @@ public readonly ref struct CommandView
     /// <summary>The mutations of a transaction with their count in front: exactly the bytes that go into its change-log record.</summary>
     public ReadOnlySpan<byte> MutationBytes => _mutations;
 
+    /// <summary>True for a transaction with prefix deletes. They come first, so one byte tells.</summary>
+    public bool DeletesPrefixes
+    {
+        get
+        {
+            var reader = new ByteReader(_mutations);
+            return Kind == CommandKind.Transaction
+                && reader.ReadCount(Limits.MaxMutations, "the number of mutations") > 0
+                && (MutationKind)reader.ReadByte() == MutationKind.DeletePrefix;
+        }
+    }
+
     /// <summary>Reads the header and finds the parts. Throws <see cref="MalformedDataException"/>.</summary>
     public static CommandView Parse(ReadOnlySpan<byte> command)
     {
@@ -147,13 +159,26 @@ public readonly ref struct CommandView
         }
 
         var keys = count > 1 ? new HashSet<Key>(count) : null;
+        var prefixes = new PrefixRules();
         for (var i = 0; i < count; i++)
         {
             var mutation = MutationFormat.Read(ref reader);
+            if (mutation.Kind == MutationKind.DeletePrefix)
+            {
+                if (prefixes.Add(mutation.Kind, Key.From(mutation.Key)) is { } problem)
+                {
+                    return problem;
+                }
+
+                continue;
+            }
+
             if (!mutation.IsPut && mutation.Kind != MutationKind.Delete)
             {
                 return $"Mutations of kind {mutation.Kind} are made by the hub itself.";
             }
+
+            prefixes.End();
 
             if (keys is not null && !keys.Add(Key.From(mutation.Key)))
             {

@@ -40,6 +40,12 @@ public enum CommitKind : byte
 
     /// <summary>It was proposed and its fate is not known: it may have happened, or may still. A retry with the same id tells.</summary>
     Unknown = 12,
+
+    /// <summary>
+    /// The prefix deletes of the transaction would remove more rows than may go at once, in the state of <see cref="CommitOutcome.Revision"/>.
+    /// Nothing was changed.
+    /// </summary>
+    TooManyRows = 13,
 }
 
 /// <summary>Outcome of one command. A closed set: branch on <see cref="Kind"/> without a default.</summary>
@@ -70,6 +76,7 @@ public readonly record struct CommitOutcome
     public static CommitOutcome Unchanged(Revision revision) => new(CommitKind.Unchanged, revision);
     public static CommitOutcome ConditionFailed(int index, Revision actual) => new(CommitKind.ConditionFailed, actual, index);
     public static CommitOutcome KeyspaceExists(Revision createdAt) => new(CommitKind.KeyspaceExists, createdAt);
+    public static CommitOutcome TooManyRows(Revision judgedAt) => new(CommitKind.TooManyRows, judgedAt);
     public static CommitOutcome Invalid(string problem) => new(CommitKind.Invalid, problem: problem);
     public static CommitOutcome Overloaded(TimeSpan retryAfter) => new(CommitKind.Overloaded, index: (int)retryAfter.TotalMilliseconds);
     public static readonly CommitOutcome OperationIdReused = new(CommitKind.OperationIdReused);

@@ -7,7 +7,7 @@ public enum MutationKind : byte
     Put = 1,
     Delete = 2,
 
-    /// <summary>Reserved for a range delete.</summary>
+    /// <summary>Reserved for a delete between two keys. Refused.</summary>
     DeleteRange = 3,
 
     /// <summary>Drops every row of a keyspace. Only in records of the catalog, never in a client's transaction.</summary>
@@ -15,9 +15,15 @@ public enum MutationKind : byte
 
     /// <summary>A put with a time to live.</summary>
     PutExpiring = 5,
+
+    /// <summary>Deletes every key with a prefix. Before all other kinds in its transaction, never in the catalog.</summary>
+    DeletePrefix = 6,
 }
 
-/// <summary>One change of one key. A transaction has at most one per key.</summary>
+/// <summary>
+/// One change of one key, or the deletion of all keys with a prefix. A transaction has at most one per key. Deletions of prefixes come first,
+/// so a transaction can replace all that is below a prefix.
+/// </summary>
 public readonly struct Mutation
 {
     private Mutation(MutationKind kind, Key key, ReadOnlyMemory<byte> value, ReadOnlyMemory<byte> metadata, TimeSpan? timeToLive)
@@ -25,6 +31,7 @@ public readonly struct Mutation
 
     public MutationKind Kind { get; }
 
+    /// <summary>The key, or the prefix where the kind says so.</summary>
     public Key Key { get; }
 
     /// <summary>The value of a put, 0 to <see cref="Limits.MaxValueBytes"/> bytes; empty otherwise.</summary>
@@ -67,4 +74,11 @@ public readonly struct Mutation
 
     /// <summary>Removes a key. Removing one that is not there is a change like any other and takes a revision.</summary>
     public static Mutation Delete(Key key) => new(MutationKind.Delete, key, default, default, null);
+
+    /// <summary>
+    /// Removes all keys with a prefix, those that are there when the transaction takes effect, in its one revision. A change of every such key
+    /// like any other, also where there is none. In a transaction before all other mutations; what they put with this prefix stays. Of more than
+    /// <see cref="Limits.MaxPrefixRows"/> rows in one transaction nothing is removed.
+    /// </summary>
+    public static Mutation DeletePrefix(Key prefix) => new(MutationKind.DeletePrefix, prefix, default, default, null);
 }

@@ -2,7 +2,8 @@ namespace Quicksilver.Model;
 
 /// <summary>
 /// Binary form of one mutation, the same in commands and in change-log records, so that apply copies it: kind, key, and for a
-/// put metadata and value, then the time to live where it has one; for a dropped keyspace its id.
+/// put metadata and value, then the time to live where it has one; for a prefix delete the prefix in place of the key; for a dropped
+/// keyspace its id.
 /// </summary>
 public static class MutationFormat
 {
@@ -43,7 +44,7 @@ public static class MutationFormat
                 var metadata = reader.ReadBytes(Limits.MaxMetadataBytes, "the metadata's length");
                 var value = reader.ReadBytes(Limits.MaxValueBytes, "the value's length");
                 return new(kind, key, metadata, value, kind == MutationKind.Put ? TimeSpan.Zero : ReadTimeToLive(ref reader));
-            case MutationKind.Delete:
+            case MutationKind.Delete or MutationKind.DeletePrefix:
                 return new(kind, ReadKey(ref reader));
             case MutationKind.DropKeyspace:
                 return new(kind, droppedKeyspace: new(reader.ReadUInt32()));
@@ -73,11 +74,30 @@ public readonly ref struct MutationView(
     TimeSpan timeToLive = default, KeyspaceId droppedKeyspace = default)
 {
     public MutationKind Kind { get; } = kind;
+
+    /// <summary>The key; the prefix of a <see cref="MutationKind.DeletePrefix"/>.</summary>
     public ReadOnlySpan<byte> Key { get; } = key;
+
     public ReadOnlySpan<byte> Metadata { get; } = metadata;
     public ReadOnlySpan<byte> Value { get; } = value;
 
     public bool IsPut => Kind is MutationKind.Put or MutationKind.PutExpiring;
+
+    /// <summary>True where this puts or deletes the key, whether it is there or not.</summary>
+    public bool Changes(ReadOnlySpan<byte> key) => Kind switch
+    {
+        MutationKind.DropKeyspace => false,
+        MutationKind.DeletePrefix => key.StartsWith(Key),
+        _ => key.SequenceEqual(Key),
+    };
+
+    /// <summary>True where this puts or deletes a key with the prefix, or may: a prefix delete does not say which keys were there.</summary>
+    public bool ChangesBelow(ReadOnlySpan<byte> prefix) => Kind switch
+    {
+        MutationKind.DropKeyspace => false,
+        MutationKind.DeletePrefix => Key.StartsWith(prefix) || prefix.StartsWith(Key),
+        _ => Key.StartsWith(prefix),
+    };
 
     /// <summary>When the row that a put makes expires, where it is put at this log time; <see cref="LogTime.None"/> where it stays.</summary>
     public LogTime ExpiresAt(LogTime putAt) => Kind == MutationKind.PutExpiring ? putAt.Add(timeToLive) : LogTime.None;

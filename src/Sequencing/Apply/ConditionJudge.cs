@@ -110,7 +110,7 @@ internal sealed class ConditionJudge(ApplyBatch batch)
         for (var left = count; left > 0; left--)
         {
             var mutation = MutationFormat.Read(ref reader);
-            if (isPrefix ? mutation.Key.StartsWith(key) : mutation.Key.SequenceEqual(key))
+            if (isPrefix ? mutation.ChangesBelow(key) : mutation.Changes(key))
             {
                 return true;
             }

@@ -27,6 +27,7 @@ public sealed class EntryApplier
     private readonly ApplyBatch _batch;
     private readonly RecentOperations _recent;
     private readonly ConditionJudge _conditions;
+    private readonly PrefixGuard _prefixes;
 
     /// <param name="supportedLevel">Highest feature level that may be applied; above it a member stops.</param>
     public EntryApplier(NodeStore store, OperationWindow window, int supportedLevel = SupportedFeatureLevel)
@@ -40,6 +41,7 @@ public sealed class EntryApplier
         _store = store;
         _batch = new(store) { IndexesExpiry = true };
         _conditions = new(_batch);
+        _prefixes = new(_batch);
         _recent = new(window);
         using var view = store.AcquireView();
         _recent.Rebuild(view);
@@ -66,6 +68,7 @@ public sealed class EntryApplier
             using var span = StartSpan(header.Proposal);
             _batch.Begin();
             _conditions.Begin();
+            _prefixes.Begin();
             _batch.TrackRows = JudgesRows(reader, count);
             CheckChain(index, header);
 
@@ -106,6 +109,7 @@ public sealed class EntryApplier
         {
             var command = CommandView.Parse(EntryFormat.ReadCommand(ref reader, out _));
             if (command.ConditionCount > 0
+                || command.DeletesPrefixes
                 || (command.Options & CommandOptions.SkipUnchanged) != 0
                 || command.Kind is CommandKind.CreateKeyspace or CommandKind.UpdateKeyspace or CommandKind.Expire
                 || (command.Kind == CommandKind.Transaction && _batch.FindKeyspace(command.Keyspace) is { Settings.SkipUnchanged: true }))
@@ -182,7 +186,12 @@ public sealed class EntryApplier
             return failed;
         }
 
-        if (((command.Options & CommandOptions.SkipUnchanged) != 0 || keyspace.Settings.SkipUnchanged) && ChangesNothing(command))
+        if (_prefixes.Judge(command, out var rows) is { } refused)
+        {
+            return refused;
+        }
+
+        if (((command.Options & CommandOptions.SkipUnchanged) != 0 || keyspace.Settings.SkipUnchanged) && rows == 0 && ChangesNothing(command))
         {
             return CommitOutcome.Unchanged(_batch.Revision);
         }
@@ -190,12 +199,14 @@ public sealed class EntryApplier
         return Append(command.Keyspace, command.OperationId, requestHash, principal, command.MutationBytes, now);
     }
 
+    /// <summary>The prefix deletes of the command, where it has any, find no row: that was counted.</summary>
     private bool ChangesNothing(in CommandView command)
     {
         var reader = new ByteReader(command.MutationBytes);
         for (var left = reader.ReadCount(Limits.MaxMutations, "the number of mutations"); left > 0; left--)
         {
-            if (!_batch.WouldChangeNothing(command.Keyspace, MutationFormat.Read(ref reader)))
+            var mutation = MutationFormat.Read(ref reader);
+            if (mutation.Kind != MutationKind.DeletePrefix && !_batch.WouldChangeNothing(command.Keyspace, mutation))
             {
                 return false;
             }

@@ -174,9 +174,9 @@ public sealed partial class ApplyBatch
     /// <summary>True where the mutation would leave the key as it is, as the batch sees it.</summary>
     public bool WouldChangeNothing(KeyspaceId keyspace, in MutationView mutation)
     {
-        if (mutation.Kind == MutationKind.PutExpiring)
+        if (mutation.Kind is MutationKind.PutExpiring or MutationKind.DeletePrefix)
         {
-            // Its time begins anew.
+            // Its time begins anew; of a prefix CountRows tells.
             return false;
         }
 
@@ -291,6 +291,9 @@ public sealed partial class ApplyBatch
             case MutationKind.Delete:
                 Touch(_batch.Delete(data, StorageKeys.KeyspaceBytes + mutation.Key.Length), header, mutation.Key);
                 break;
+            case MutationKind.DeletePrefix when header.Keyspace != KeyspaceId.Catalog:
+                StagePrefixDelete(header, mutation.Key);
+                return;
             case MutationKind.DropKeyspace when header.Keyspace == KeyspaceId.Catalog && mutation.DroppedKeyspace != KeyspaceId.Catalog:
                 StageDrop(mutation.DroppedKeyspace);
                 return;

@@ -34,6 +34,22 @@ internal static class StorageKeys
         key.CopyTo(destination[KeyspaceBytes..]);
     }
 
+    /// <summary>
+    /// Changes a key of <c>data</c>, or what keys begin with, into what comes right behind all keys that begin with it; returns the part that
+    /// counts. There is always something: no keyspace has the greatest id.
+    /// </summary>
+    public static Span<byte> Behind(Span<byte> key)
+    {
+        var length = key.Length;
+        while (key[length - 1] == byte.MaxValue)
+        {
+            length--;
+        }
+
+        key[length - 1]++;
+        return key[..length];
+    }
+
     public static void WriteRevision(Span<byte> destination, Revision revision) =>
         BinaryPrimitives.WriteInt64BigEndian(destination, revision.Value);
 

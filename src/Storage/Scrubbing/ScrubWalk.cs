@@ -140,7 +140,9 @@ public sealed class ScrubWalk(NodeStore store)
             for (var left = reader.ReadCount(Limits.MaxMutations, "the number of mutations"); left > 0; left--)
             {
                 var mutation = MutationFormat.Read(ref reader);
-                if (mutation.Kind != MutationKind.DropKeyspace && mutation.Key.SequenceEqual(key))
+
+                // A prefix delete makes no row, also where the row's key is just the prefix: what puts it comes behind.
+                if (mutation.Kind is not (MutationKind.DropKeyspace or MutationKind.DeletePrefix) && mutation.Key.SequenceEqual(key))
                 {
                     return mutation.IsPut && mutation.Value.SequenceEqual(row.Value) && mutation.Metadata.SequenceEqual(row.Metadata)
                         && mutation.ExpiresAt(record.Header.LogTime) == row.ExpiresAt;
