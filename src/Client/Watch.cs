@@ -25,7 +25,7 @@ public sealed record WatchOptions
 /// <param name="Cursor">Everything up to here was told: a watch from this cursor goes on right behind this event.</param>
 public abstract record WatchEvent(WatchCursor Cursor)
 {
-    /// <summary>One revision changed these keys, all at once.</summary>
+    /// <summary>One revision changed these keys, all at once. To be taken in their order: what went with a prefix comes before what was put.</summary>
     public sealed record Changed(WatchCursor Cursor, Revision Revision, IReadOnlyList<Change> Changes) : WatchEvent(Cursor);
 
     /// <summary>Nothing changed up to here. The first event of a watch without <see cref="WatchOptions.From"/>, and then at least every few seconds.</summary>
@@ -44,6 +44,18 @@ public abstract record WatchEvent(WatchCursor Cursor)
     public sealed record KeyspaceDeleted(WatchCursor Cursor) : WatchEvent(Cursor);
 }
 
-/// <summary>What became of one key.</summary>
-/// <param name="Entry">What is there now; null where the key was deleted, or its time was over.</param>
-public sealed record Change(Key Key, Entry? Entry);
+/// <summary>What became of one key, or of all keys with a prefix. A closed set: <see cref="Put"/>, <see cref="Deleted"/>, <see cref="PrefixDeleted"/>.</summary>
+public abstract record Change
+{
+    /// <summary>The key was put; this is there now.</summary>
+    public sealed record Put(Key Key, Entry Entry) : Change;
+
+    /// <summary>The key was deleted, or its time was over. It need not have been there.</summary>
+    public sealed record Deleted(Key Key) : Change;
+
+    /// <summary>
+    /// Every key of the watch that begins with the prefix was deleted, whether there was one or not; which ones, only who keeps them knows. What the
+    /// same revision puts there comes behind.
+    /// </summary>
+    public sealed record PrefixDeleted(Key Prefix) : Change;
+}

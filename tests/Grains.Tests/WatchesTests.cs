@@ -47,7 +47,7 @@ public sealed class WatchesTests : IDisposable
         return watches.NextAsync(keyspace, request, (_, _) => throw new InvalidOperationException("The hub of the test calls nobody."), Stop);
     }
 
-    /// <summary>Each change as text, "revision key=value" or "revision key".</summary>
+    /// <summary>Each change as text, "revision key=value", "revision key" or "revision prefix*".</summary>
     private static List<string> Changes(WatchAnswer answer)
     {
         var changes = new List<string>();
@@ -58,9 +58,12 @@ public sealed class WatchesTests : IDisposable
             for (var left = reader.ReadCount(Limits.MaxMutations, "changes"); left > 0; left--)
             {
                 var key = System.Text.Encoding.UTF8.GetString(ReadBlocks.ReadKey(ref reader));
-                changes.Add(ReadBlocks.ReadRow(ref reader, out var row) == RowState.Found
-                    ? $"{revision} {key}={System.Text.Encoding.UTF8.GetString(row.Value)}{(row.ExpiresAt == LogTime.None ? "" : " expires")}"
-                    : $"{revision} {key}");
+                changes.Add(ReadBlocks.ReadChange(ref reader, out var row) switch
+                {
+                    RowState.Found => $"{revision} {key}={System.Text.Encoding.UTF8.GetString(row.Value)}{(row.ExpiresAt == LogTime.None ? "" : " expires")}",
+                    RowState.PrefixDeleted => $"{revision} {key}*",
+                    _ => $"{revision} {key}",
+                });
             }
         }
 
@@ -85,7 +88,7 @@ public sealed class WatchesTests : IDisposable
             var (key, key2) = ($"k{random.Next(30)}", $"l{random.Next(30)}");
             var next = Here.Revision.Next;
             string[] changes = [];
-            switch (random.Next(5))
+            switch (random.Next(6))
             {
                 case 0:
                     _hub.ApplyOne(_hub.Commands.Put(other, key, "not this one"));
@@ -101,6 +104,14 @@ public sealed class WatchesTests : IDisposable
                 case 3:
                     _hub.ApplyOne(_hub.Commands.PutFor(HubStore.Flags, key, $"{i}", TimeSpan.FromHours(1)));
                     changes = [$"{next} {key}={i} expires"];
+                    break;
+                case 4:
+                    // Told of as much as the watch is about, and before what is put in its place.
+                    var deleted = random.Next(3) == 0 ? "k" : key;
+                    _hub.ApplyOne(_hub.Commands.Transaction(HubStore.Flags, [Mutation.DeletePrefix(deleted), Mutation.Put(key2, "u"u8.ToArray())]));
+                    string[] told = deleted.StartsWith(prefix, StringComparison.Ordinal) ? [$"{next} {deleted}*"]
+                        : prefix.StartsWith(deleted, StringComparison.Ordinal) ? [$"{next} {prefix}*"] : [];
+                    changes = [.. told, $"{next} {key2}=u"];
                     break;
                 default:
                     _hub.ApplyOne(_hub.Commands.Put(HubStore.Flags, key, $"{i}"));
@@ -133,6 +144,34 @@ public sealed class WatchesTests : IDisposable
 
         Assert.Equal(expected, heard);
         Assert.Equal(expected, Changes(await Ask(HubStore.Flags, start, prefix)));
+    }
+
+    [Fact]
+    public void A_prefix_delete_has_no_place_among_the_rows_of_a_read_and_asking_again_none_among_changes()
+    {
+        foreach (var (state, isRow, isChange) in new[]
+        {
+            (RowState.Absent, true, true), (RowState.AskAgain, true, false), (RowState.PrefixDeleted, false, true), ((RowState)4, false, false),
+        })
+        {
+            byte[] block = [(byte)state];
+            Assert.Equal(isRow, Reads(block, isChange: false));
+            Assert.Equal(isChange, Reads(block, isChange: true));
+        }
+    }
+
+    private static bool Reads(byte[] block, bool isChange)
+    {
+        var reader = new ByteReader(block);
+        try
+        {
+            _ = isChange ? ReadBlocks.ReadChange(ref reader, out _) : ReadBlocks.ReadRow(ref reader, out _);
+            return true;
+        }
+        catch (MalformedDataException)
+        {
+            return false;
+        }
     }
 
     [Fact]

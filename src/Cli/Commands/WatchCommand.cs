@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Text;
+using System.Text.Json;
 using Quicksilver.Client;
 using Quicksilver.Cli.Ndjson;
 using Quicksilver.Model;
@@ -97,23 +98,39 @@ internal static class WatchCommand
         {
             run.WriteJson(json =>
             {
-                json.WriteString("event", change.Entry is null ? "deleted" : "put");
-                if (change.Entry is { } entry)
-                {
-                    RowJson.Write(json, change.Key.Span, entry, withRevision: true);
-                }
-                else
-                {
-                    RowJson.WriteBytes(json, "key", change.Key.Span);
-                    json.WriteNumber("revision", changed.Revision.Value);
-                }
-
+                WriteJson(json, changed, change);
                 json.WriteString("cursor", changed.Cursor.ToString());
             });
             return;
         }
 
-        var value = change.Entry is not { } put ? "" : System.Text.Unicode.Utf8.IsValid(put.Value.Span) ? put.Text : Convert.ToBase64String(put.Value.Span);
-        run.WriteLine($"{changed.Revision}\t{(change.Entry is null ? "deleted" : "put")}\t{change.Key}\t{value}".TrimEnd('\t'));
+        run.WriteLine($"{changed.Revision}\t" + change switch
+        {
+            Change.Put put => $"put\t{put.Key}\t{(System.Text.Unicode.Utf8.IsValid(put.Entry.Value.Span) ? put.Entry.Text : Convert.ToBase64String(put.Entry.Value.Span))}".TrimEnd('\t'),
+            Change.Deleted deleted => $"deleted\t{deleted.Key}",
+            Change.PrefixDeleted deleted => $"prefixDeleted\t{deleted.Prefix}",
+            _ => throw new InvalidOperationException($"A change of type {change.GetType()} is unknown."),
+        });
+    }
+
+    private static void WriteJson(Utf8JsonWriter json, WatchEvent.Changed changed, Change change)
+    {
+        switch (change)
+        {
+            case Change.Put put:
+                json.WriteString("event", "put");
+                RowJson.Write(json, put.Key.Span, put.Entry, withRevision: true);
+                break;
+            case Change.Deleted deleted:
+                json.WriteString("event", "deleted");
+                RowJson.WriteBytes(json, "key", deleted.Key.Span);
+                json.WriteNumber("revision", changed.Revision.Value);
+                break;
+            case Change.PrefixDeleted deleted:
+                json.WriteString("event", "prefixDeleted");
+                RowJson.WriteBytes(json, "prefix", deleted.Prefix.Span);
+                json.WriteNumber("revision", changed.Revision.Value);
+                break;
+        }
     }
 }

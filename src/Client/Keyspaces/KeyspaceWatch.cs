@@ -150,7 +150,12 @@ internal sealed class KeyspaceWatch(KeyspaceName name, KeyspaceClient keyspace, 
             for (var i = 0; i < changes.Length; i++)
             {
                 var key = Key.From(ReadBlocks.ReadKey(ref reader));
-                changes[i] = new(key, ReadBlocks.ReadRow(ref reader, out var row) == RowState.Found ? KeyspaceClient.ToEntry(row) : null);
+                changes[i] = ReadBlocks.ReadChange(ref reader, out var row) switch
+                {
+                    RowState.Found => new Change.Put(key, KeyspaceClient.ToEntry(row)),
+                    RowState.PrefixDeleted => new Change.PrefixDeleted(key),
+                    _ => new Change.Deleted(key),
+                };
             }
 
             events.Add(new(cursor with { Position = answer.To with { Revision = revision } }, revision, changes));

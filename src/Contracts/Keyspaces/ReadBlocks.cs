@@ -12,12 +12,16 @@ public enum RowState : byte
 
     /// <summary>The answer's byte budget was spent before this key: ask for it again.</summary>
     AskAgain = 2,
+
+    /// <summary>Only in changes: all keys that begin with what stands in place of the key were deleted.</summary>
+    PrefixDeleted = 3,
 }
 
 /// <summary>
 /// The packed blocks of reads. Keys: a count, then each key with its length. Rows of a multi-read: a count, then each row as
 /// state and, when found, revision, expiry (log time, 0 for none), metadata, value. Rows of a scan: a count, then for each its key and
-/// the same. Changes of a watch: for each revision it and the number of its changes, then each with its key and, as in a multi-read, what is there now.
+/// the same. Changes of a watch: for each revision it and the number of its changes, then each with its key and, as in a multi-read, what is there
+/// now; for a prefix delete the prefix and its own state.
 /// </summary>
 public static class ReadBlocks
 {
@@ -77,18 +81,26 @@ public static class ReadBlocks
     /// <summary>Reads the next row of a multi-read. The spans live as long as the source.</summary>
     public static RowState ReadRow(ref ByteReader reader, out RowContent row)
     {
+        var state = ReadState(ref reader, RowState.AskAgain);
+        row = state == RowState.Found ? ReadContent(ref reader) : default;
+        return state;
+    }
+
+    /// <summary>Reads what a change made of its key, or of all keys with its prefix. The spans live as long as the source.</summary>
+    public static RowState ReadChange(ref ByteReader reader, out RowContent row)
+    {
+        var state = ReadState(ref reader, RowState.PrefixDeleted);
+        row = state == RowState.Found ? ReadContent(ref reader) : default;
+        return state;
+    }
+
+    /// <param name="other">The state that there may be beside absent and found.</param>
+    private static RowState ReadState(ref ByteReader reader, RowState other)
+    {
         var state = (RowState)reader.ReadByte();
-        row = default;
-        switch (state)
-        {
-            case RowState.Absent or RowState.AskAgain:
-                return state;
-            case RowState.Found:
-                row = ReadContent(ref reader);
-                return state;
-            default:
-                throw reader.Malformed($"row state {(byte)state} is unknown to this version");
-        }
+        return state is RowState.Absent or RowState.Found || state == other
+            ? state
+            : throw reader.Malformed($"row state {(byte)state} is unknown to this version, or has no place here");
     }
 
     /// <summary>Reads the next row of a scan. The spans live as long as the source.</summary>

@@ -141,7 +141,7 @@ public sealed class Watches(NodeContext node, ReadGate reads, WatchesOptions opt
         var reader = new ByteReader(record.MutationBytes);
         for (var left = reader.ReadCount(Limits.MaxMutations, "the number of mutations"); left > 0; left--)
         {
-            wanted += MutationFormat.Read(ref reader) is var mutation && IsWanted(mutation, prefix) ? 1 : 0;
+            wanted += MutationFormat.Read(ref reader).ChangesBelow(prefix) ? 1 : 0;
         }
 
         if (wanted == 0)
@@ -155,8 +155,16 @@ public sealed class Watches(NodeContext node, ReadGate reads, WatchesOptions opt
         for (var left = reader.ReadCount(Limits.MaxMutations, "the number of mutations"); left > 0; left--)
         {
             var mutation = MutationFormat.Read(ref reader);
-            if (!IsWanted(mutation, prefix))
+            if (!mutation.ChangesBelow(prefix))
             {
+                continue;
+            }
+
+            if (mutation.Kind == MutationKind.DeletePrefix)
+            {
+                // Of the keys that the watch is about, and of no others.
+                changes.WriteBytes(mutation.Key.Length >= prefix.Length ? mutation.Key : prefix);
+                ReadBlocks.WriteWithout(changes, RowState.PrefixDeleted);
                 continue;
             }
 
@@ -171,9 +179,6 @@ public sealed class Watches(NodeContext node, ReadGate reads, WatchesOptions opt
             }
         }
     }
-
-    private static bool IsWanted(in MutationView mutation, ReadOnlySpan<byte> prefix) =>
-        mutation.Kind != MutationKind.DropKeyspace && mutation.Key.StartsWith(prefix);
 
     /// <summary>Why there is no such keyspace here; null where there is.</summary>
     private static ReadStatus? Missing(View view, KeyspaceId keyspace)

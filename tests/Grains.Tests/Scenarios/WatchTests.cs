@@ -108,8 +108,8 @@ public sealed class WatchTests
                 HasBegun = true;
                 if (happened is WatchEvent.Changed changed)
                 {
-                    var change = Assert.Single(changed.Changes);
-                    _heard.Add($"{changed.Revision} {change.Key}={change.Entry!.Text}");
+                    var put = Assert.IsType<Change.Put>(Assert.Single(changed.Changes));
+                    _heard.Add($"{changed.Revision} {put.Key}={put.Entry.Text}");
                     Volatile.Write(ref _count, _heard.Count);
                 }
             }
@@ -132,7 +132,7 @@ public sealed class WatchTests
         var put = await hub.Keyspace("rules").CommitAsync([], [Mutation.Put("a", "1"u8.ToArray()), Mutation.Delete("b")], cancellation: Stop);
         var changed = await NextChangeAsync(watch);
         Assert.Equal(put.Revision, changed.Revision);
-        Assert.Equal([("a", "1"), ("b", null)], changed.Changes.Select(change => (change.Key.ToString(), change.Entry?.Text)));
+        Assert.Equal(["a=1", "b is gone"], changed.Changes.Select(Text));
 
         // What was told counts as read.
         Assert.True(us.Session!.Value.Position.Revision >= put.Revision);
@@ -164,6 +164,75 @@ public sealed class WatchTests
         Assert.Equal(2, (await cluster.QsAsync("eu", "watch", "rules", "--from", begin.ToString()[1..])).ExitCode);
         Assert.Equal(3, (await cluster.QsAsync("eu", "watch", "none")).ExitCode);
     }
+
+    [Fact]
+    public async Task A_watch_hears_of_a_prefix_that_was_deleted_as_far_as_it_is_about_it_and_then_of_what_took_its_place()
+    {
+        await using var cluster = await LiveCluster.StartAsync(Stop);
+        await using var hub = cluster.Connect("hub");
+        await hub.Catalog.CreateAsync("rules", cancellation: Stop);
+        var rules = hub.Keyspace("rules");
+        await rules.CommitAsync([], [.. new[] { "a/b/1", "a/b/2", "a/c", "x" }.Select(key => Mutation.Put(key, "old"u8.ToArray()))], cancellation: Stop);
+        await using var us = cluster.Connect("us");
+        us.Session = hub.Session;
+        var known = new SortedDictionary<string, string>(StringComparer.Ordinal);
+        await foreach (var row in us.Keyspace("rules").ScanAsync(cancellation: Stop))
+        {
+            known[row.Key.ToString()] = row.Entry.Text;
+        }
+
+        await using var all = us.Keyspace("rules").WatchAsync(cancellation: Stop).GetAsyncEnumerator(Stop);
+        await using var some = us.Keyspace("rules").WatchAsync(new() { Prefix = "a/b/"u8.ToArray() }, Stop).GetAsyncEnumerator(Stop);
+        await using var none = us.Keyspace("rules").WatchAsync(new() { Prefix = "x"u8.ToArray() }, Stop).GetAsyncEnumerator(Stop);
+        foreach (var watch in new[] { all, some, none })
+        {
+            Assert.True(await watch.MoveNextAsync());
+        }
+
+        var begin = all.Current.Cursor;
+        var replaced = await rules.CommitAsync([], [Mutation.DeletePrefix("a/"), Mutation.Put("a/b/2", "new"u8.ToArray())], cancellation: Stop);
+        var deleted = await rules.CommitAsync([], [Mutation.DeletePrefix("x")], cancellation: Stop);
+        var changed = await NextChangeAsync(all);
+        Assert.Equal(replaced.Revision, changed.Revision);
+        Assert.Equal(["a/* is gone", "a/b/2=new"], changed.Changes.Select(Text));
+        Assert.Equal(["a/b/* is gone", "a/b/2=new"], (await NextChangeAsync(some)).Changes.Select(Text));
+        changed = await NextChangeAsync(none);
+        Assert.Equal(deleted.Revision, changed.Revision);
+        Assert.Equal(["x* is gone"], changed.Changes.Select(Text));
+
+        // Who keeps what it was told has what is there.
+        foreach (var change in (Change[])[new Change.PrefixDeleted("a/"), new Change.Put("a/b/2", new("new"u8.ToArray(), default, replaced.Revision)), .. (await NextChangeAsync(all)).Changes])
+        {
+            switch (change)
+            {
+                case Change.Put put:
+                    known[put.Key.ToString()] = put.Entry.Text;
+                    break;
+                case Change.Deleted gone:
+                    known.Remove(gone.Key.ToString());
+                    break;
+                case Change.PrefixDeleted gone:
+                    known.Keys.Where(key => key.StartsWith(gone.Prefix.ToString(), StringComparison.Ordinal)).ToList().ForEach(key => known.Remove(key));
+                    break;
+            }
+        }
+
+        Assert.Equal(["a/b/2=new"], known.Select(row => $"{row.Key}={row.Value}"));
+        Assert.Equal(["a/b/2"], await us.Keyspace("rules").ScanAsync(cancellation: Stop).Select(row => row.Key.ToString()).ToListAsync(Stop));
+        var said = await cluster.QsAsync("us", "watch", "rules", "--from", begin.ToString(), "--limit", "3");
+        Assert.Equal($"{replaced.Revision}\tprefixDeleted\ta/\n{replaced.Revision}\tput\ta/b/2\tnew\n{deleted.Revision}\tprefixDeleted\tx\n", said.Output);
+        var json = await cluster.QsAsync("us", "watch", "rules", "--from", begin.ToString(), "--limit", "1", "--json");
+        var first = JsonDocument.Parse(json.Output.Split('\n')[0]).RootElement;
+        Assert.Equal(("prefixDeleted", "a/"), (first.GetProperty("event").GetString(), first.GetProperty("prefix").GetString()));
+    }
+
+    private static string Text(Change change) => change switch
+    {
+        Change.Put put => $"{put.Key}={put.Entry.Text}",
+        Change.Deleted deleted => $"{deleted.Key} is gone",
+        Change.PrefixDeleted deleted => $"{deleted.Prefix}* is gone",
+        _ => throw new InvalidOperationException(),
+    };
 
     private static async Task<WatchEvent.Changed> NextChangeAsync(IAsyncEnumerator<WatchEvent> watch)
     {
