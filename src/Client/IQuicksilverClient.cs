@@ -57,8 +57,13 @@ public interface IKeyspace
     ValueTask<CommitResult> CommitAsync(
         IReadOnlyCollection<Condition> conditions, IReadOnlyCollection<Mutation> mutations, WriteOptions? options = null, CancellationToken cancellation = default);
 
-    /// <summary>Rows in key order, page by page; each page is from one revision, and no page from an older one than the page before.</summary>
+    /// <summary>
+    /// Rows in key order, or against it, page by page; each page is from one revision, and no page from an older one than the page before.
+    /// </summary>
     IAsyncEnumerable<Row> ScanAsync(ScanOptions? options = null, CancellationToken cancellation = default);
+
+    /// <summary>As <see cref="ScanAsync"/>, without the values: they are not sent. A page has up to 10,000 keys whatever their values are.</summary>
+    IAsyncEnumerable<RowHead> ScanKeysAsync(ScanOptions? options = null, CancellationToken cancellation = default);
 
     /// <summary>
     /// Every change of the keyspace, or of the keys with a prefix, once and in order, until it is cancelled, the keyspace is deleted or the
@@ -69,10 +74,14 @@ public interface IKeyspace
     IAsyncEnumerable<WatchEvent> WatchAsync(WatchOptions? options = null, CancellationToken cancellation = default);
 
     /// <summary>
-    /// One page of rows, for callers that keep the cursor themselves: that of the page before, empty for the first. Throws
-    /// <see cref="QuicksilverException"/> (InvalidRequest) where it was changed, is none, or is of another scan.
+    /// One page of rows, for callers that keep the cursor themselves: that of the page before, empty for the first. It goes on with the scan it is of (keyspace, prefix, start, end,
+    /// direction), at any node of the cluster. Throws <see cref="QuicksilverException"/> (InvalidRequest) where it is of another scan, was changed or
+    /// is none.
     /// </summary>
-    ValueTask<ScanPage> ScanPageAsync(ScanOptions options, ReadOnlyMemory<byte> cursor, CancellationToken cancellation = default);
+    ValueTask<ScanPage<Row>> ScanPageAsync(ScanOptions options, ReadOnlyMemory<byte> cursor, CancellationToken cancellation = default);
+
+    /// <summary>As <see cref="ScanPageAsync"/>, without the values. Takes its cursors, too.</summary>
+    ValueTask<ScanPage<RowHead>> ScanKeysPageAsync(ScanOptions options, ReadOnlyMemory<byte> cursor, CancellationToken cancellation = default);
 }
 
 /// <summary>Keyspaces by name.</summary>

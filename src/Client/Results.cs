@@ -22,10 +22,21 @@ public sealed record Entry(ReadOnlyMemory<byte> Value, ReadOnlyMemory<byte> Meta
 /// <summary>A key with its value.</summary>
 public sealed record Row(Key Key, Entry Entry);
 
+/// <summary>A row without its value, which was not asked for.</summary>
+/// <param name="Revision">The revision that last changed the key.</param>
+public sealed record RowHead(Key Key, Revision Revision)
+{
+    /// <summary>See <see cref="Entry.ExpiresAt"/>.</summary>
+    public DateTimeOffset? ExpiresAt { get; init; }
+
+    /// <summary>What is kept beside the value; null where <see cref="ScanOptions.WithMetadata"/> did not ask for it, empty where there is none.</summary>
+    public ReadOnlyMemory<byte>? Metadata { get; init; }
+}
+
 /// <summary>One page of a scan.</summary>
-/// <param name="Cursor">Where to go on; empty when nothing is left.</param>
+/// <param name="Cursor">Where to go on; empty when nothing is left. A page may be short, or empty, and still have one.</param>
 /// <param name="Position">The one position that all rows are from.</param>
-public sealed record ScanPage(IReadOnlyList<Row> Rows, ReadOnlyMemory<byte> Cursor, LogPosition Position);
+public sealed record ScanPage<TRow>(IReadOnlyList<TRow> Rows, ReadOnlyMemory<byte> Cursor, LogPosition Position);
 
 /// <summary>How a commit ended. A closed set; what is uncertain or failed is an exception instead.</summary>
 public enum CommitStatus
@@ -157,6 +168,12 @@ public sealed record ScanOptions
 
     /// <summary>Only keys before this one; empty for no upper bound.</summary>
     public ReadOnlyMemory<byte> End { get; init; }
+
+    /// <summary>The last key first. Start and end mean the same: a scan goes from end to start then. Default false.</summary>
+    public bool Reverse { get; init; }
+
+    /// <summary>For scans of keys: their metadata, too. Scans of rows always have it. Default false.</summary>
+    public bool WithMetadata { get; init; }
 
     /// <summary>Most rows of a page, 1 to 10,000. Default 1,000.</summary>
     public int PageSize { get; init; } = 1_000;

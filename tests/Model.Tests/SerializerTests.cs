@@ -51,7 +51,7 @@ public sealed class SerializerTests : IDisposable
         Context, Context with { WriteGateway = null }, new CallId(7, 9), new CommitManyRequest(Bytes) { Call = new(7, 9), Cluster = Cluster },
         new CommitManyAnswer([CommitOutcome.Committed(new(5)), CommitOutcome.Invalid("x")], Context), new CommitManyAnswer([], Context),
         Requirement, new GetManyRequest(Requirement, Bytes), new GetManyAnswer(ReadStatus.Overloaded, Context, Bytes, "problem"),
-        new GetManyAnswer(ReadStatus.Ok, Context, default, null), new ScanRequest(Requirement, Bytes, Bytes, Bytes, 10, Bytes),
+        new GetManyAnswer(ReadStatus.Ok, Context, default, null), new ScanRequest(Requirement, Bytes, Bytes, Bytes, 10, Bytes) { Flags = ScanFlags.KeysOnly | ScanFlags.Reverse },
         new ScanRequest(default, default, default, default, 0, default), new ScanAnswer(ReadStatus.Invalid, Context, Bytes, Bytes, "problem"),
         new WatchRequest(Requirement, Bytes, Position, 9, TimeSpan.FromSeconds(3)), new WatchRequest(default, default, null, 0, default),
         new WatchAnswer(ReadStatus.TooOld, Context, Bytes, Position, new(4), "problem"), new WatchAnswer(ReadStatus.Ok, Context, default, Position, new(4), null),

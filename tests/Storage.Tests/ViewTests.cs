@@ -183,6 +183,45 @@ public sealed class ViewTests : IDisposable
         Assert.Throws<ArgumentException>(() => { view.Get(HubStore.Flags, new byte[Limits.MaxKeyBytes + 1]); });
     }
 
+    [Fact]
+    public void Rows_are_walked_backwards_from_any_key_and_from_the_end_of_any_prefix()
+    {
+        byte[][] keys = [[0x60], [0x61], [0x61, 0x00], [0x61, 0xff], [0x61, 0xff, 0xff], [0x62], [0xff], [0xff, 0xff]];
+        _hub.ApplyOne(_hub.Commands.Create("next"));
+        _hub.ApplyOne(_hub.Commands.Put(new(2), "a", "of the next keyspace"));
+        _hub.ApplyOne(_hub.Commands.Transaction(HubStore.Flags, [.. keys.Select(key => Mutation.Put(Key.From(key), default))]));
+        using var view = _hub.Store.AcquireView();
+        static List<string> Walk(bool found, ref RowCursor cursor)
+        {
+            var walked = new List<string>();
+            for (var more = found; more; more = cursor.Previous())
+            {
+                walked.Add(Convert.ToHexStringLower(cursor.Key));
+            }
+
+            return walked;
+        }
+
+        var rows = view.OpenRows(HubStore.Flags);
+        try
+        {
+            var reversed = keys.Select(Convert.ToHexStringLower).Reverse().ToList();
+            Assert.Equal(reversed, Walk(rows.SeekLast([]), ref rows));
+            Assert.Equal(reversed, Walk(rows.SeekLast([0xff]), ref rows));
+            Assert.Equal(reversed.Skip(2), Walk(rows.SeekLast([0x62]), ref rows));
+            Assert.Equal(reversed.Skip(3), Walk(rows.SeekLast([0x61]), ref rows));
+            Assert.Equal(reversed.Skip(3), Walk(rows.SeekLast([0x61, 0xff]), ref rows));
+            Assert.Equal(reversed.Skip(3), Walk(rows.SeekBefore([0x62]), ref rows));
+            Assert.Equal(reversed.Skip(2), Walk(rows.SeekBefore([0x62, 0x00]), ref rows));
+            Assert.Empty(Walk(rows.SeekBefore([0x60]), ref rows));
+            Assert.Empty(Walk(rows.SeekLast([0x10]), ref rows));
+        }
+        finally
+        {
+            rows.Dispose();
+        }
+    }
+
     public void Dispose()
     {
         _hub.Dispose();

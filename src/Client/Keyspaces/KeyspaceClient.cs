@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Runtime.CompilerServices;
 using System.Text;
 using Quicksilver.Contracts;
 using Quicksilver.Model;
@@ -116,10 +115,10 @@ internal sealed partial class KeyspaceClient(KeyspaceName name, QuicksilverClien
         return again;
     }
 
-    internal static Entry ToEntry(in RowContent row) => new(row.Value.ToArray(), row.Metadata.ToArray(), row.Revision)
-    {
-        ExpiresAt = row.ExpiresAt == LogTime.None ? null : DateTimeOffset.FromUnixTimeMilliseconds(row.ExpiresAt.Value),
-    };
+    internal static Entry ToEntry(in RowContent row) => new(row.Value.ToArray(), row.Metadata.ToArray(), row.Revision) { ExpiresAt = ToTime(row.ExpiresAt) };
+
+    private static DateTimeOffset? ToTime(LogTime expiresAt) =>
+        expiresAt == LogTime.None ? null : DateTimeOffset.FromUnixTimeMilliseconds(expiresAt.Value);
 
     /// <inheritdoc/>
     public ValueTask<CommitResult> PutAsync(Key key, string value, WriteOptions? options, CancellationToken cancellation)
@@ -189,79 +188,6 @@ internal sealed partial class KeyspaceClient(KeyspaceName name, QuicksilverClien
         {
             throw;
         }
-    }
-
-    /// <inheritdoc/>
-    public async IAsyncEnumerable<Row> ScanAsync(ScanOptions? options, [EnumeratorCancellation] CancellationToken cancellation)
-    {
-        options ??= new();
-        ReadOnlyMemory<byte> cursor = default;
-        do
-        {
-            var page = await ScanPageAsync(options, cursor, cancellation).ConfigureAwait(false);
-            foreach (var row in page.Rows)
-            {
-                yield return row;
-            }
-
-            cursor = page.Cursor;
-            if (options.Read.Consistency == ReadConsistency.Eventual)
-            {
-                // Later pages must not be older than the first.
-                options = options with { Read = options.Read with { Consistency = ReadConsistency.Session, Position = page.Position } };
-            }
-        }
-        while (!cursor.IsEmpty);
-    }
-
-    /// <inheritdoc/>
-    public async ValueTask<ScanPage> ScanPageAsync(ScanOptions options, ReadOnlyMemory<byte> cursor, CancellationToken cancellation)
-    {
-        ArgumentNullException.ThrowIfNull(options);
-        if (options.PageSize is < 1 or > Limits.MaxScanRows)
-        {
-            throw new ArgumentException($"PageSize is {options.PageSize}; it must be 1 to {Limits.MaxScanRows}.", nameof(options));
-        }
-
-        if (options.Prefix.Length > Limits.MaxKeyBytes || options.Start.Length > Limits.MaxKeyBytes || options.End.Length > Limits.MaxKeyBytes)
-        {
-            throw new ArgumentException($"Prefix, start and end have at most {Limits.MaxKeyBytes} bytes.", nameof(options));
-        }
-
-        ArgumentNullException.ThrowIfNull(options.Read, nameof(options));
-        options.Read.ThrowIfUnusable(nameof(options));
-        if (cursor.Length > MaxCursorBytes)
-        {
-            // As a node says it of any other that is none. One that is too large for a message would cost the connection instead.
-            throw new QuicksilverException(QuicksilverErrorCode.InvalidRequest, $"The cursor has {cursor.Length} bytes; no cursor of a scan has more than {MaxCursorBytes}.");
-        }
-
-        using var span = StartSpan(Traces.Scan);
-        try
-        {
-            return await ReadPageAsync(options, cursor, cancellation).ConfigureAwait(false);
-        }
-        catch (Exception e) when (span.Fails(e))
-        {
-            throw;
-        }
-    }
-
-    private async ValueTask<ScanPage> ReadPageAsync(ScanOptions options, ReadOnlyMemory<byte> cursor, CancellationToken cancellation)
-    {
-        var answer = await ReadAsync(
-            (keyspace, grains) => grains.GetGrain<IKeyspaceGrain>(keyspace.Id.Value).Scan(
-                new(Require(options.Read, null), new(options.Prefix), new(options.Start), new(options.End), options.PageSize, new(cursor))),
-            answer => (answer.Status, answer.Context, answer.Problem), options.Read, client.Caller.Begin(), cancellation).ConfigureAwait(false);
-        var rows = new List<Row>();
-        var reader = new ByteReader(answer.Rows.Span);
-        for (var left = reader.ReadCount(Limits.MaxScanRows, "the number of rows"); left > 0; left--)
-        {
-            var key = ReadBlocks.ReadScanned(ref reader, out var row);
-            rows.Add(new(Key.From(key), ToEntry(row)));
-        }
-
-        return new(rows, answer.Cursor.Memory, answer.Context.Position);
     }
 
     /// <summary>A read of this keyspace, once more with a fresh id where the one we knew is gone.</summary>

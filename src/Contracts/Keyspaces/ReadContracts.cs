@@ -81,7 +81,24 @@ public sealed record GetManyAnswer(
     [property: Id(2)] Payload Rows,
     [property: Id(3)] string? Problem);
 
-/// <summary>One page of the rows of a keyspace in key order, all from one View.</summary>
+/// <summary>What a scan sends of each row, and in which order. On the wire: explicit numbers, append-only.</summary>
+[Flags]
+public enum ScanFlags : byte
+{
+    /// <summary>All of each row, in key order.</summary>
+    None = 0,
+
+    /// <summary>No values, and no metadata either unless it is asked for: where they would be is nothing.</summary>
+    KeysOnly = 1,
+
+    /// <summary>Metadata also with <see cref="KeysOnly"/>.</summary>
+    WithMetadata = 2,
+
+    /// <summary>The last key first.</summary>
+    Reverse = 4,
+}
+
+/// <summary>One page of the rows of a keyspace in key order or against it, all from one View.</summary>
 /// <param name="Prefix">Only keys that start with these bytes; empty for all.</param>
 /// <param name="Start">Only keys at or after this one; empty for no lower bound.</param>
 /// <param name="End">Only keys before this one; empty for no upper bound.</param>
@@ -94,7 +111,11 @@ public sealed record ScanRequest(
     [property: Id(2)] Payload Start,
     [property: Id(3)] Payload End,
     [property: Id(4)] int Limit,
-    [property: Id(5)] Payload Cursor);
+    [property: Id(5)] Payload Cursor)
+{
+    /// <summary>What is sent, and in which order; the same for all pages of a scan.</summary>
+    [Id(6)] public ScanFlags Flags { get; init; }
+}
 
 /// <param name="Rows">Rows with their keys; see <see cref="ReadBlocks"/>.</param>
 /// <param name="Cursor">Where to go on; empty when nothing is left. A page may be short and still have one.</param>

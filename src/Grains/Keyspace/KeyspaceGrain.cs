@@ -29,7 +29,7 @@ public sealed class KeyspaceGrain(NodeContext node, ReadGate reads, Watches watc
                 ? StateReader.Scan(node, view, keyspace, request, default)
                 : ScanCursor.TryDecode(view.Progress.Cluster, keyspace, request, out var after)
                     ? StateReader.Scan(node, view, keyspace, request, after)
-                    : Refuse(ReadStatus.Invalid, node.Answer(view.Progress), "The cursor is not one of this scan: it was changed, or belongs to another keyspace, range or cluster."),
+                    : Refuse(ReadStatus.Invalid, node.Answer(view.Progress), "The cursor is not one of this scan: it was changed, or belongs to another keyspace, range, direction or cluster."),
             (hub, stop) => hub.GetGrain<IKeyspaceGrain>(key).Scan(request, stop),
             Refuse, cancellation);
     }
@@ -43,11 +43,17 @@ public sealed class KeyspaceGrain(NodeContext node, ReadGate reads, Watches watc
             : watches.NextAsync(new((uint)key), request, (hub, stop) => hub.GetGrain<IKeyspaceGrain>(key).Watch(request with { MaxWait = TimeSpan.Zero }, stop), cancellation);
     }
 
-    private static string? ProblemOf(ScanRequest request)
+    internal static string? ProblemOf(ScanRequest request)
     {
         if (request.Limit is < 1 or > Limits.MaxScanRows)
         {
             return $"The page limit is {request.Limit}; it must be 1 to {Limits.MaxScanRows}.";
+        }
+
+        if ((request.Flags & ~(ScanFlags.KeysOnly | ScanFlags.WithMetadata | ScanFlags.Reverse)) != 0)
+        {
+            // Whoever asks for something that this node does not know would take the answer for it.
+            return $"The scan has flags {(byte)request.Flags}, of which this node does not know all.";
         }
 
         return request.Prefix.Length > Limits.MaxKeyBytes || request.Start.Length > Limits.MaxKeyBytes || request.End.Length > Limits.MaxKeyBytes

@@ -5,13 +5,13 @@ using Quicksilver.Contracts;
 namespace Quicksilver.Grains;
 
 /// <summary>
-/// Where a scan goes on: version, last key, and a tag over cluster, keyspace, bounds and key. A cursor of another cluster,
-/// keyspace or range, or a changed one, does not fit its tag and is refused. It grants nothing that a scan with a start key
-/// would not, so the tag guards against mistakes, not against an adversary who knows the cluster uuid.
+/// Where a scan goes on: version, last key, and a tag over cluster, keyspace, direction, bounds and key. A cursor of another cluster,
+/// keyspace, direction or range, or a changed one, does not fit its tag and is refused. It grants nothing that a scan with other bounds
+/// would not, so the tag guards against mistakes, not against an adversary who knows the cluster uuid (docs/decisions/0023).
 /// </summary>
 internal static class ScanCursor
 {
-    private const byte Version = 1;
+    private const byte Version = 2;
     private const int TagBytes = 16;
 
     public static byte[] Encode(ClusterUuid cluster, KeyspaceId keyspace, ScanRequest request, ReadOnlySpan<byte> lastKey)
@@ -57,6 +57,7 @@ internal static class ScanCursor
         var writer = new ByteWriter(lastKey.Length + 64);
         cluster.Write(writer.Reserve(ClusterUuid.SizeBytes));
         writer.WriteUInt32(keyspace.Value);
+        writer.WriteByte((byte)(request.Flags & ScanFlags.Reverse));
         writer.WriteBytes(request.Prefix.Span);
         writer.WriteBytes(request.Start.Span);
         writer.WriteBytes(request.End.Span);

@@ -83,35 +83,34 @@ internal static class StateReader
             return new(Missing(view), node.Answer(view.Progress), default, default, MissingProblem(view));
         }
 
-        var prefix = request.Prefix.Span;
-        var end = request.End.Span;
+        var isReverse = (request.Flags & ScanFlags.Reverse) != 0;
         var rows = new ByteWriter(64 * 1024);
         var count = 0;
         ReadOnlyMemory<byte> cursor = default;
         var last = new byte[Limits.MaxKeyBytes];
         var lastLength = 0;
         using var walk = view.OpenRows(keyspace);
-        for (var more = walk.Seek(First(request, after)); more; more = walk.Next())
+        for (var more = isReverse ? SeekLast(walk, request, after) : walk.Seek(First(request, after)); more; more = isReverse ? walk.Previous() : walk.Next())
         {
             var key = walk.Key;
-            if (after.SequenceEqual(key) && !after.IsEmpty)
+            if (!isReverse && after.SequenceEqual(key) && !after.IsEmpty)
             {
                 continue;
             }
 
-            if (!key.StartsWith(prefix) || (!end.IsEmpty && key.SequenceCompareTo(end) >= 0))
+            if (IsOutside(request, key, isReverse))
             {
                 break;
             }
 
-            var row = walk.Row;
+            var row = Asked(request.Flags, walk.Row);
             if (count == request.Limit || (count > 0 && rows.Length + row.Value.Length + row.Metadata.Length > Limits.MaxBatchBytes))
             {
                 cursor = ScanCursor.Encode(view.Progress.Cluster, keyspace, request, last.AsSpan(0, lastLength));
                 break;
             }
 
-            ReadBlocks.WriteScanned(rows, key, new(row.Revision, row.ExpiresAt, row.Metadata, row.Value));
+            ReadBlocks.WriteScanned(rows, key, row);
             key.CopyTo(last);
             lastLength = key.Length;
             count++;
@@ -121,6 +120,34 @@ internal static class StateReader
         block.WriteVarint(count);
         block.WriteRaw(rows.WrittenSpan);
         return new(ReadStatus.Ok, node.Answer(view.Progress), new(block.WrittenMemory), new(cursor), null);
+    }
+
+    /// <summary>What of a row the scan asks for.</summary>
+    private static RowContent Asked(ScanFlags flags, DataRow row)
+    {
+        var isKeysOnly = (flags & ScanFlags.KeysOnly) != 0;
+        var hasMetadata = !isKeysOnly || (flags & ScanFlags.WithMetadata) != 0;
+        return new(row.Revision, row.ExpiresAt, hasMetadata ? row.Metadata : default, isKeysOnly ? default : row.Value);
+    }
+
+    /// <summary>The walk has come to the far end of the scan.</summary>
+    private static bool IsOutside(ScanRequest request, ReadOnlySpan<byte> key, bool isReverse) =>
+        !key.StartsWith(request.Prefix.Span)
+        || (isReverse
+            ? key.SequenceCompareTo(request.Start.Span) < 0
+            : !request.End.Span.IsEmpty && key.SequenceCompareTo(request.End.Span) >= 0);
+
+    /// <summary>Moves to the last row before all that bounds the page from above: cursor, end, prefix.</summary>
+    private static bool SeekLast(in RowCursor walk, ScanRequest request, ReadOnlySpan<byte> after)
+    {
+        var prefix = request.Prefix.Span;
+        var end = request.End.Span;
+        var bound = end.IsEmpty || (!after.IsEmpty && after.SequenceCompareTo(end) < 0) ? after : end;
+
+        // A bound behind all keys with the prefix bounds nothing. One before them leaves no row, and the first one seen says so.
+        return !bound.IsEmpty && (bound.StartsWith(prefix) || bound.SequenceCompareTo(prefix) < 0)
+            ? walk.SeekBefore(bound)
+            : walk.SeekLast(prefix);
     }
 
     /// <summary>The greatest of what bounds the page from below: cursor, start, prefix.</summary>

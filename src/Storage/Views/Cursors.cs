@@ -30,7 +30,33 @@ public ref struct RowCursor
         return _iterator.Seek(dataKey) && InKeyspace();
     }
 
+    /// <summary>Moves to the last row before <paramref name="key"/>; false where the keyspace has none.</summary>
+    public readonly bool SeekBefore(ReadOnlySpan<byte> key)
+    {
+        Span<byte> dataKey = stackalloc byte[StorageKeys.KeyspaceBytes + Limits.MaxKeyBytes];
+        dataKey = dataKey[..(StorageKeys.KeyspaceBytes + key.Length)];
+        StorageKeys.WriteData(dataKey, _keyspace, key);
+        return SeekBeforeDataKey(dataKey);
+    }
+
+    /// <summary>
+    /// Moves to the last row whose key begins with <paramref name="prefix"/>, empty for the last of all; where there is none, to the last before
+    /// where it would be. False where the keyspace has none there either.
+    /// </summary>
+    public readonly bool SeekLast(ReadOnlySpan<byte> prefix)
+    {
+        Span<byte> dataKey = stackalloc byte[StorageKeys.KeyspaceBytes + Limits.MaxKeyBytes];
+        dataKey = dataKey[..(StorageKeys.KeyspaceBytes + prefix.Length)];
+        StorageKeys.WriteData(dataKey, _keyspace, prefix);
+        return SeekBeforeDataKey(StorageKeys.Behind(dataKey));
+    }
+
+    private readonly bool SeekBeforeDataKey(ReadOnlySpan<byte> dataKey) =>
+        _iterator.SeekForPrevious(dataKey) && (!_iterator.Key.SequenceEqual(dataKey) || _iterator.Previous()) && InKeyspace();
+
     public readonly bool Next() => _iterator.Next() && InKeyspace();
+
+    public readonly bool Previous() => _iterator.Previous() && InKeyspace();
 
     private readonly bool InKeyspace() => BinaryPrimitives.ReadUInt32BigEndian(_iterator.Key) == _keyspace.Value;
 
