@@ -29,7 +29,7 @@ public static class QsCommand
         root.Subcommands.Add(KeyspaceCommands.Build(Add));
         root.Subcommands.Add(ValueCommands.Put(Add));
         root.Subcommands.Add(ValueCommands.Get(Add));
-        root.Subcommands.Add(ValueCommands.Delete(Add));
+        root.Subcommands.Add(DeleteCommand.Build(Add));
         root.Subcommands.Add(ScanCommand.Build(Add));
         root.Subcommands.Add(WatchCommand.Build(Add));
         root.Subcommands.Add(ImportCommand.Build(Add));

@@ -50,6 +50,12 @@ public interface IKeyspace
     ValueTask<CommitResult> DeleteAsync(Key key, WriteOptions? options = null, CancellationToken cancellation = default);
 
     /// <summary>
+    /// Removes all keys with a prefix at one revision, as <see cref="Mutation.DeletePrefix"/>. Of more than 100,000 rows none is removed:
+    /// InvalidRequest (exception). Conditions in the options are refused.
+    /// </summary>
+    ValueTask<CommitResult> DeletePrefixAsync(Key prefix, WriteOptions? options = null, CancellationToken cancellation = default);
+
+    /// <summary>
     /// Changes several keys at one revision, all or nothing, where all conditions hold. Retried with one operation id until the
     /// outcome is certain or the deadline passes; then a <see cref="QuicksilverException"/> says whether it may have happened.
     /// Cancelling after the first try has been sent means only that the caller stops waiting.

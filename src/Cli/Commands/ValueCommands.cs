@@ -7,22 +7,22 @@ using Quicksilver.Cli.Ndjson;
 
 namespace Quicksilver.Cli.Commands;
 
-/// <summary><c>qs put|get|delete</c></summary>
+/// <summary><c>qs put|get</c>, and what they share with <see cref="DeleteCommand"/>.</summary>
 internal static class ValueCommands
 {
-    private static Argument<string> KeyspaceArgument() => new("keyspace") { Description = "Name of the keyspace." };
+    internal static Argument<string> KeyspaceArgument() => new("keyspace") { Description = "Name of the keyspace." };
 
     private static Argument<string> KeyArgument() => new("key") { Description = "The key, as UTF-8 text, or as base64 with --key-base64." };
 
-    private static Option<bool> KeyIsBase64() => new("--key-base64") { Description = "The key is given as base64." };
+    internal static Option<bool> KeyIsBase64() => new("--key-base64") { Description = "The key is given as base64." };
 
-    private static Option<long?> IfRevision() => new("--if-revision")
+    internal static Option<long?> IfRevision() => new("--if-revision")
     {
         Description = "Only where the key's last change is exactly this revision; 0 = where it does not exist.",
         Validators = { Checks.AtLeast(0) },
     };
 
-    private static Option<string?> OperationIdOption() => new("--operation-id")
+    internal static Option<string?> OperationIdOption() => new("--operation-id")
     {
         Description = "Names the write; with the id of an earlier one of unknown outcome and the same content, tells what became of it.",
     };
@@ -66,27 +66,6 @@ internal static class ValueCommands
                         Key.From(Decode(parsed.GetRequiredValue(key), parsed.GetValue(keyBase64), "the key")), bytes, options, run.Cancellation),
                     "committed");
             });
-    }
-
-    public static Command Delete(Func<Command, Func<ParseResult, Invocation, Task<int>>, Command> add)
-    {
-        var keyspace = KeyspaceArgument();
-        var key = KeyArgument();
-        var keyBase64 = KeyIsBase64();
-        var ifRevision = IfRevision();
-        var operationId = OperationIdOption();
-        return add(
-            new Command("delete", "Removes a key.") { keyspace, key, keyBase64, ifRevision, operationId },
-            async (parsed, run) => run.Report(
-                await run.Client.Keyspace(parsed.GetRequiredValue(keyspace)).DeleteAsync(
-                    Key.From(Decode(parsed.GetRequiredValue(key), parsed.GetValue(keyBase64), "the key")),
-                    new()
-                    {
-                        IfRevision = parsed.GetValue(ifRevision) is { } revision ? new Revision(revision) : null,
-                        OperationId = ParseOperationId(parsed.GetValue(operationId)),
-                    },
-                    run.Cancellation),
-                "deleted"));
     }
 
     public static Command Get(Func<Command, Func<ParseResult, Invocation, Task<int>>, Command> add)
@@ -182,7 +161,7 @@ internal static class ValueCommands
             : throw new FormatException($"{what} is not valid base64.");
     }
 
-    private static OperationId? ParseOperationId(string? text) => text is null
+    internal static OperationId? ParseOperationId(string? text) => text is null
         ? null
         : OperationId.TryParse(text, out var id)
             ? id

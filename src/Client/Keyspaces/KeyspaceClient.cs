@@ -143,6 +143,15 @@ internal sealed partial class KeyspaceClient(KeyspaceName name, QuicksilverClien
         return SendAsync(Traces.Delete, Conditions(key, options), [Mutation.Delete(key)], options, cancellation);
     }
 
+    /// <inheritdoc/>
+    public ValueTask<CommitResult> DeletePrefixAsync(Key prefix, WriteOptions? options, CancellationToken cancellation)
+    {
+        ThrowIfEmpty(prefix);
+        return options is { IfAbsent: true } or { IfRevision: not null }
+            ? throw new ArgumentException("A prefix has no revision to compare. Commit Mutation.DeletePrefix with Condition.PrefixUnchangedSince, or with conditions on keys.", nameof(options))
+            : CommitAsync([], [Mutation.DeletePrefix(prefix)], options, cancellation);
+    }
+
     private static Condition[] Conditions(Key key, WriteOptions? options) => options switch
     {
         { IfAbsent: true } => [Condition.Absent(key)],

@@ -83,6 +83,26 @@ public sealed class QsTests(SharedCluster shared)
     }
 
     [Fact]
+    public async Task A_prefix_is_deleted_only_by_who_is_sure_and_others_hear_how_many_keys_it_has()
+    {
+        await Cluster.QsAsync("hub", "keyspace", "create", "qs-prefix");
+        foreach (var key in new[] { "a/1", "a/2", "b" })
+        {
+            await Cluster.QsAsync("hub", "put", "qs-prefix", key, "v");
+        }
+
+        var asked = await Cluster.QsAsync("hub", "delete", "qs-prefix", "--prefix", "a/");
+        Assert.Equal((2, ""), (asked.ExitCode, asked.Output));
+        Assert.Equal("qs: 2 keys start with 'a/'. Nothing was deleted: say --yes to delete them.", asked.Errors.Trim());
+        Assert.Equal("a/1\na/2\nb\n", (await Cluster.QsAsync("hub", "scan", "qs-prefix", "--keys-only")).Output);
+
+        var deleted = await Cluster.QsAsync("us", "delete", "qs-prefix", "--prefix", "a/", "--yes", "--json");
+        Assert.Equal((0, "committed"), (deleted.ExitCode, Json(deleted).GetProperty("outcome").GetString()));
+        Assert.Equal("b\n", (await Cluster.QsAsync("hub", "scan", "qs-prefix", "--keys-only")).Output);
+        Assert.Equal("b\tv\n", (await Cluster.QsAsync("hub", "scan", "qs-prefix", "--reverse")).Output);
+    }
+
+    [Fact]
     public async Task An_import_names_bad_lines_goes_on_and_can_be_run_again()
     {
         await Cluster.QsAsync("hub", "keyspace", "create", "qs-import");
