@@ -65,10 +65,13 @@ public sealed class HotRowsTests : IDisposable
                     case 3:
                         _hub.ApplyOne(_hub.Commands.Transaction(HubStore.Flags, [Mutation.Put(key, "t"u8.ToArray()), Mutation.Delete($"l{random.Next(9)}"), Mutation.Put("both", "t"u8.ToArray())]));
                         break;
-                    case < 8:
+                    case 4:
+                        _hub.ApplyOne(_hub.Commands.Transaction(HubStore.Flags, [Mutation.DeletePrefix($"k{random.Next(40)}"), Mutation.Put(key, "p"u8.ToArray())]));
+                        break;
+                    case < 9:
                         _hub.ApplyOne(_hub.Commands.Put(random.Next(2) == 0 ? HubStore.Flags : other, key, $"{i}"));
                         break;
-                    case < 12:
+                    case < 13:
                         views.Add(_hub.Store.AcquireView());
                         if (views.Count > 6)
                         {
@@ -133,9 +136,14 @@ public sealed class HotRowsTests : IDisposable
         Assert.Equal(new Revision(6), hot.Find(key, hash, new(6))!.Revision);
         Assert.Null(hot.Find(key, hash, new(5)));
 
-        // The same where all of a keyspace went.
-        hot.TouchAll(new(8));
+        // The same where all keys with a prefix went, and where all of a keyspace did.
+        hot.TouchPrefix([0, 0, 0, 1, 6], new(7));
+        Assert.Equal(1, hot.Count);
+        hot.TouchPrefix([0, 0, 0, 1], new(8));
         hot.Offer(key, hash, Row(6, "new"), new(7));
+        Assert.Equal(0, hot.Count);
+        hot.TouchAll(new(9));
+        hot.Offer(key, hash, Row(6, "new"), new(8));
         Assert.Equal(0, hot.Count);
     }
 

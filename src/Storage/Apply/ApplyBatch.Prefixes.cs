@@ -48,6 +48,7 @@ public sealed partial class ApplyBatch
         StorageKeys.WriteData(start, header.Keyspace, prefix);
         start.CopyTo(end);
         _batch.DeleteRange(Family(ColumnFamily.Data), start, StorageKeys.Behind(end[..start.Length]));
+        Base.Database.Hot.TouchPrefix(start, header.Revision);
         _overlay.DeletePrefix(header.Keyspace, header.Revision, prefix);
     }
 }

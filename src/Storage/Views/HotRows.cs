@@ -163,7 +163,11 @@ internal sealed class HotRows
     }
 
     /// <summary>Rows of whole keyspaces change or go: before the View with that is published.</summary>
-    public void TouchAll(Revision revision)
+    public void TouchAll(Revision revision) => TouchPrefix([], revision);
+
+    /// <summary>All rows with a prefix go: before the View with that is published.</summary>
+    /// <param name="prefix">With the keyspace in front; empty for every row.</param>
+    public void TouchPrefix(ReadOnlySpan<byte> prefix, Revision revision)
     {
         for (var i = 0; i < _sets.Length; i++)
         {
@@ -172,7 +176,10 @@ internal sealed class HotRows
                 _sets[i].Touched = revision > _sets[i].Touched ? revision : _sets[i].Touched;
                 for (var place = i * Ways; place < (i + 1) * Ways; place++)
                 {
-                    Volatile.Write(ref _rows[place], null);
+                    if (_rows[place] is { } row && row.StartsWith(prefix))
+                    {
+                        Volatile.Write(ref _rows[place], null);
+                    }
                 }
             }
         }
@@ -197,4 +204,6 @@ internal sealed class HotRow(ulong hash, byte[] dataKey, byte[] value)
     public bool IsUsed { get; set; }
 
     public bool Is(ReadOnlySpan<byte> other) => other.SequenceEqual(dataKey);
+
+    public bool StartsWith(ReadOnlySpan<byte> prefix) => dataKey.AsSpan().StartsWith(prefix);
 }
