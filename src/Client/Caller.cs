@@ -33,7 +33,7 @@ internal sealed class Caller(ILink link, ILink writes, QuicksilverClientOptions 
     /// to the node: a read ends there by itself, and the means of telling would cost every call.
     /// </summary>
     public async ValueTask<TAnswer> ReadAsync<TAnswer>(
-        Func<IGrainFactory, ValueTask<TAnswer>> call, Func<TAnswer, bool> isFinal, Deadline deadline, CancellationToken cancellation)
+        Func<INodeCalls, ValueTask<TAnswer>> call, Func<TAnswer, bool> isFinal, Deadline deadline, CancellationToken cancellation)
     {
         cancellation.ThrowIfCancellationRequested();
         CarriedTrace.SetCurrent();
@@ -44,7 +44,7 @@ internal sealed class Caller(ILink link, ILink writes, QuicksilverClientOptions 
             try
             {
                 var session = await link.ConnectAsync(deadline.Left, cancellation).ConfigureAwait(false);
-                var answer = await WaitAsync(call(session.Grains), session, deadline.Left, cancellation).ConfigureAwait(false);
+                var answer = await WaitAsync(call(session.Node), session, deadline.Left, cancellation).ConfigureAwait(false);
                 if (isFinal(answer) || !await PauseAsync(backoff, deadline, cancellation).ConfigureAwait(false))
                 {
                     return answer;
@@ -81,6 +81,12 @@ internal sealed class Caller(ILink link, ILink writes, QuicksilverClientOptions 
     /// <summary>The answer, until the time is over, the link is lost or the caller gives up. Most callers cannot.</summary>
     private async ValueTask<TAnswer> WaitAsync<TAnswer>(ValueTask<TAnswer> called, LinkSession session, TimeSpan left, CancellationToken cancellation)
     {
+        if (called.IsCompleted)
+        {
+            // A node in this process had it at hand.
+            return await called.ConfigureAwait(false);
+        }
+
         if (!cancellation.CanBeCanceled)
         {
             return await called.AsTask().WaitAsync(left, time, session.Lost).ConfigureAwait(false);

@@ -6,9 +6,9 @@ using Quicksilver.Model;
 namespace Quicksilver.Client;
 
 /// <summary>How a command reaches the cluster: its bytes, which merger it may share, and the call.</summary>
-using Route = (ReadOnlyMemory<byte> Command, uint Merger, Func<IGrainFactory, Func<CommitManyRequest, CancellationToken, ValueTask<CommitManyAnswer>>> Call);
+using Route = (ReadOnlyMemory<byte> Command, uint Merger, Func<INodeCalls, Func<CommitManyRequest, CancellationToken, ValueTask<CommitManyAnswer>>> Call);
 
-/// <summary>The SDK over one link.</summary>
+/// <summary>The SDK over one link: to a gateway, or to a node in this process.</summary>
 public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
 {
     private readonly ILink _link;
@@ -75,7 +75,7 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
     internal async ValueTask<KeyspaceInfo?> FindKeyspaceAsync(KeyspaceName name, ReadOptions options, Deadline deadline, CancellationToken cancellation)
     {
         var answer = await Caller.ReadAsync(
-            grains => grains.GetGrain<ICatalogGrain>(0).Resolve(name, SessionState.Require(options)),
+            node => node.ResolveAsync(name, SessionState.Require(options)),
             answer => answer.Status is not (ReadStatus.Unavailable or ReadStatus.Overloaded), deadline, cancellation).ConfigureAwait(false);
         switch (answer.Status)
         {
@@ -166,7 +166,7 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
 
     private async Task<CommitManyAnswer> SendOnceAsync(LinkSession session, Route route, CommitManyRequest request)
     {
-        var answer = await route.Call(session.Grains)(request with { Cluster = SessionState.Cluster }, CancellationToken.None).AsTask().WaitAsync(session.Lost).ConfigureAwait(false);
+        var answer = await route.Call(session.Node)(request with { Cluster = SessionState.Cluster }, CancellationToken.None).AsTask().WaitAsync(session.Lost).ConfigureAwait(false);
         _writes?.Learn(session, answer);
         return answer;
     }
@@ -176,7 +176,7 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
         if (SessionState.FreshLogTime is not { } logTime)
         {
             var context = await Caller.ReadAsync(
-                grains => grains.GetGrain<IClusterGrain>(0).Ping(), static answer => answer.LogTime != LogTime.None, deadline, cancellation).ConfigureAwait(false);
+                static node => node.PingAsync(), static answer => answer.LogTime != LogTime.None, deadline, cancellation).ConfigureAwait(false);
             if (context.LogTime == LogTime.None)
             {
                 throw new QuicksilverException(QuicksilverErrorCode.Unavailable, "The region has not heard from the hub since it started, so no write can be named yet.");

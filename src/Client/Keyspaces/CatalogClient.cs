@@ -40,7 +40,7 @@ internal sealed class CatalogClient(QuicksilverClient client) : ICatalog
                 {
                     var command = new ByteWriter();
                     write(command, id);
-                    return new((command.WrittenMemory, KeyspaceId.Catalog.Value, grains => grains.GetGrain<ICatalogGrain>(0).CommitMany));
+                    return new((command.WrittenMemory, KeyspaceId.Catalog.Value, node => node.CommitKeyspacesAsync));
                 },
                 null, null, name, client.Caller.Begin(), cancellation).ConfigureAwait(false);
             result.Tell(span);
@@ -69,7 +69,7 @@ internal sealed class CatalogClient(QuicksilverClient client) : ICatalog
         while (true)
         {
             var answer = await client.Caller.ReadAsync(
-                grains => grains.GetGrain<ICatalogGrain>(0).List(
+                node => node.ListKeyspacesAsync(
                     new(client.SessionState.Require(options), after, PageSize)),
                 answer => answer.Status is not (ReadStatus.Unavailable or ReadStatus.Overloaded), client.Caller.Begin(), cancellation).ConfigureAwait(false);
             if (answer.Status != ReadStatus.Ok)

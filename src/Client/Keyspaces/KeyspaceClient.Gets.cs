@@ -81,6 +81,6 @@ internal sealed partial class KeyspaceClient
 
     private async ValueTask<Payload> ReadRowsAsync(IReadOnlyList<Key> keys, ReadOptions options, Deadline deadline, CancellationToken cancellation) =>
         (await ReadAsync(
-            (keyspace, grains) => Shard(grains, keyspace, keys[0]).GetMany(new(Require(options, null), ReadBlocks.PackKeys(keys))),
+            (keyspace, node) => node.GetManyAsync(Shard(keyspace, keys[0]), new(Require(options, null), ReadBlocks.PackKeys(keys))),
             static answer => (answer.Status, answer.Context, answer.Problem), options, deadline, cancellation).ConfigureAwait(false)).Rows;
 }

@@ -95,8 +95,8 @@ internal sealed partial class KeyspaceClient
     {
         flags |= options.Reverse ? ScanFlags.Reverse : ScanFlags.None;
         var answer = await ReadAsync(
-            (keyspace, grains) => grains.GetGrain<IKeyspaceGrain>(keyspace.Id.Value).Scan(
-                new(Require(options.Read, null), new(options.Prefix), new(options.Start), new(options.End), options.PageSize, new(cursor)) { Flags = flags }),
+            (keyspace, node) => node.ScanAsync(
+                keyspace.Id, new(Require(options.Read, null), new(options.Prefix), new(options.Start), new(options.End), options.PageSize, new(cursor)) { Flags = flags }),
             answer => (answer.Status, answer.Context, answer.Problem), options.Read, client.Caller.Begin(), cancellation).ConfigureAwait(false);
         return new(Unpack(answer.Rows, read), answer.Cursor.Memory, answer.Context.Position);
     }

@@ -50,8 +50,8 @@ internal sealed partial class KeyspaceClient(KeyspaceName name, QuicksilverClien
             {
                 var asked = TakeWithinBudget(keys, wanted);
                 var answer = await ReadAsync(
-                    (keyspace, grains) => Shard(grains, keyspace, keys[wanted[0]]).GetMany(
-                        new(Require(options, position), ReadBlocks.PackKeys([.. asked.Select(i => keys[i])]))),
+                    (keyspace, node) => node.GetManyAsync(
+                        Shard(keyspace, keys[wanted[0]]), new(Require(options, position), ReadBlocks.PackKeys([.. asked.Select(i => keys[i])]))),
                     answer => (answer.Status, answer.Context, answer.Problem), options, deadline, cancellation).ConfigureAwait(false);
                 if (position is { } first && answer.Context.Position != first)
                 {
@@ -187,7 +187,7 @@ internal sealed partial class KeyspaceClient(KeyspaceName name, QuicksilverClien
                     var keyspace = await ResolveForWriteAsync(deadline, cancellation).ConfigureAwait(false);
                     var command = new ByteWriter();
                     CommandWriter.WriteTransaction(command, keyspace.Id, id, conditions, mutations, switches);
-                    return (command.WrittenMemory, keyspace.Id.Value, grains => Shard(grains, keyspace, key).CommitMany);
+                    return (command.WrittenMemory, keyspace.Id.Value, node => (request, stop) => node.CommitAsync(Shard(keyspace, key), request, stop));
                 },
                 options?.OperationId, Forget, name.Value, deadline, cancellation).ConfigureAwait(false);
             result.Tell(span);
@@ -201,14 +201,14 @@ internal sealed partial class KeyspaceClient(KeyspaceName name, QuicksilverClien
 
     /// <summary>A read of this keyspace, once more with a fresh id where the one we knew is gone.</summary>
     private async ValueTask<TAnswer> ReadAsync<TAnswer>(
-        Func<KeyspaceInfo, IGrainFactory, ValueTask<TAnswer>> call,
+        Func<KeyspaceInfo, INodeCalls, ValueTask<TAnswer>> call,
         Func<TAnswer, (ReadStatus Status, AnswerContext Context, string? Problem)> describe, ReadOptions options, Deadline deadline, CancellationToken cancellation)
     {
         for (var again = true; ; again = false)
         {
             var keyspace = await ResolveAsync(options, deadline, cancellation).ConfigureAwait(false);
             var answer = await client.Caller.ReadAsync(
-                grains => call(keyspace, grains),
+                node => call(keyspace, node),
                 answer => describe(answer).Status is not (ReadStatus.Unavailable or ReadStatus.Overloaded), deadline, cancellation).ConfigureAwait(false);
             var (status, context, problem) = describe(answer);
             if (status == ReadStatus.Ok)
@@ -290,8 +290,8 @@ internal sealed partial class KeyspaceClient(KeyspaceName name, QuicksilverClien
             : requirement;
     }
 
-    private static IShardGrain Shard(IGrainFactory grains, KeyspaceInfo keyspace, Key key) => grains.GetGrain<IShardGrain>(
-        ShardId.Of(keyspace.Id, SlotId.Of(keyspace.Id, key.Span), keyspace.Settings.ShardCount).ToGrainKey());
+    private static ShardId Shard(KeyspaceInfo keyspace, Key key) =>
+        ShardId.Of(keyspace.Id, SlotId.Of(keyspace.Id, key.Span), keyspace.Settings.ShardCount);
 
     private static void ThrowIfEmpty(Key key)
     {

@@ -92,7 +92,7 @@ internal sealed class KeyspaceWatch(KeyspaceName name, KeyspaceClient keyspace, 
                 var wait = deadline.Left / 2 < MaxWait ? deadline.Left / 2 : MaxWait;
                 var request = new WatchRequest(requirement, new(options.Prefix), after, Limits.MaxBatchBytes, wait);
                 return client.Caller.ReadAsync(
-                    grains => grains.GetGrain<IKeyspaceGrain>(id.Value).Watch(request),
+                    node => node.WatchAsync(id, request),
                     static answer => answer.Status is not (ReadStatus.Unavailable or ReadStatus.Overloaded), deadline, cancellation);
             },
             answer => answer.Status is ReadStatus.Unavailable or ReadStatus.Overloaded or ReadStatus.NotYet

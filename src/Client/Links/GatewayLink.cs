@@ -11,12 +11,21 @@ using Quicksilver.Model;
 
 namespace Quicksilver.Client;
 
-/// <summary>A link that is up: one gateway, one Orleans client.</summary>
+/// <summary>A link that is up: to the node behind one gateway, over one Orleans client, or to a node in this process.</summary>
+/// <param name="Node">What can be asked of the node.</param>
+/// <param name="Gateway">The gateway's address; for people where there is none.</param>
 /// <param name="Lost">
 /// Cancelled when the link is known to be lost. Every call must be bound to it: Orleans lets calls in flight hang to their
 /// time-out when a gateway dies.
 /// </param>
-public sealed record LinkSession(IGrainFactory Grains, GatewayHello Hello, string Gateway, CancellationToken Lost);
+public sealed record LinkSession(INodeCalls Node, GatewayHello Hello, string Gateway, CancellationToken Lost)
+{
+    /// <summary>The grains behind the gateway, for what is asked of nodes and not by applications. Throws where the node is in this process: it has none.</summary>
+    public IGrainFactory Grains => (Node as GrainCalls)?.Grains ?? throw new InvalidOperationException($"There are no grains behind {Gateway}.");
+
+    /// <inheritdoc/>
+    public override string ToString() => Gateway;
+}
 
 /// <summary>
 /// Keeps one link to one of several gateways: asks who they are, connects to the first that answers, watches it by heartbeat,
@@ -267,7 +276,7 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
             lock (_gate)
             {
                 _held = lost;
-                Volatile.Read(ref _up).TrySetResult(new(grains, hello, address.ToString(), lost.Token));
+                Volatile.Read(ref _up).TrySetResult(new(new GrainCalls(grains), hello, address.ToString(), lost.Token));
             }
 
             await HeartbeatAsync(grains, lost.Token).ConfigureAwait(false);
