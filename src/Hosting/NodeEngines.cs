@@ -181,6 +181,7 @@ internal sealed partial class NodeEngines : IAsyncDisposable
         services.AddSingleton(new WatchesOptions { Stopping = _stopping.Token });
         services.AddSingleton<Watches>();
         services.AddSingleton<CommitGate>();
+        services.AddSingleton<NodeCalls>();
         if (_hub is { } hub)
         {
             services.AddSingleton<ISequencer>(hub.Sequencer);

@@ -105,26 +105,46 @@ public sealed class ReadGate(NodeContext node, IHubReads hub, ReadGateOptions op
             : null;
     }
 
+    /// <summary>
+    /// The View that answers a read at once; null where it has to wait, to be asked elsewhere or to be refused, as <see cref="AnswerAsync"/> does. The
+    /// caller disposes it.
+    /// </summary>
+    public View? TryAdmit(in ReadRequirement requirement) =>
+        options.Withheld() is null && Foreign(requirement) is null ? AcquireFreshEnough(requirement) : null;
+
     private ValueTask<Admission> AdmitAsync(in ReadRequirement requirement, CancellationToken cancellation)
     {
-        switch (requirement.Consistency)
+        if (AcquireFreshEnough(requirement) is { } view)
         {
-            case ReadConsistency.Eventual:
-                return new(new Admission(ReadStatus.Ok, node.Store.AcquireView(), false));
-            case ReadConsistency.Linearizable:
-                return node.Role == NodeRole.Hub
-                    ? AdmitLinearizableAsync(cancellation)
-                    : new(new Admission(ReadStatus.Unavailable, null, AskHub: true));
-            default:
-                var view = node.Store.AcquireView();
-                if (view.Position.Revision >= requirement.AtLeast.Revision)
-                {
-                    return new(new Admission(ReadStatus.Ok, view, false));
-                }
-
-                view.Dispose();
-                return AdmitAfterWaitAsync(requirement.AtLeast.Revision, cancellation);
+            return new(new Admission(ReadStatus.Ok, view, false));
         }
+
+        if (requirement.Consistency != ReadConsistency.Linearizable)
+        {
+            return AdmitAfterWaitAsync(requirement.AtLeast.Revision, cancellation);
+        }
+
+        return node.Role == NodeRole.Hub
+            ? AdmitLinearizableAsync(cancellation)
+            : new(new Admission(ReadStatus.Unavailable, null, AskHub: true));
+    }
+
+    /// <summary>The current View, where it is what the read asks for without any wait.</summary>
+    private View? AcquireFreshEnough(in ReadRequirement requirement)
+    {
+        if (requirement.Consistency == ReadConsistency.Linearizable)
+        {
+            return null;
+        }
+
+        var view = node.Store.AcquireView();
+        if (requirement.Consistency == ReadConsistency.Eventual || view.Position.Revision >= requirement.AtLeast.Revision)
+        {
+            return view;
+        }
+
+        view.Dispose();
+        return null;
     }
 
     private async ValueTask<Admission> AdmitLinearizableAsync(CancellationToken cancellation)

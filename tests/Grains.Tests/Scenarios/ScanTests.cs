@@ -208,7 +208,7 @@ public sealed class ScanTests(SharedCluster shared)
     public void A_scan_that_asks_for_what_a_node_does_not_know_is_refused()
     {
         var request = new Contracts.ScanRequest(new(Contracts.ReadConsistency.Eventual, default, default, false), default, default, default, 10, default);
-        Assert.Null(KeyspaceGrain.ProblemOf(request));
-        Assert.NotNull(KeyspaceGrain.ProblemOf(request with { Flags = (Contracts.ScanFlags)8 }));
+        Assert.Null(NodeCalls.ProblemOf(request));
+        Assert.NotNull(NodeCalls.ProblemOf(request with { Flags = (Contracts.ScanFlags)8 }));
     }
 }
