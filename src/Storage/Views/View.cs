@@ -83,6 +83,18 @@ public sealed class View : IDisposable
         return keyspace == KeyspaceId.Catalog || Progress.Subscription.Includes(state.Name) ? state : null;
     }
 
+    /// <summary>
+    /// True where this View has a state of the keyspace. A store that holds some keyspaces only may have that of one that it is taking in or
+    /// letting go: <see cref="FindKeyspace(KeyspaceId)"/> tells. No managed allocation.
+    /// </summary>
+    public bool HasKeyspace(KeyspaceId keyspace)
+    {
+        Span<byte> key = stackalloc byte[5];
+        StorageKeys.WriteKeyspaceState(key, keyspace);
+        using var pinned = Pinned.Get(_database, ReadOptions, ColumnFamily.Meta, key);
+        return pinned.Found;
+    }
+
     /// <summary>Where the log of a keyspace was cut, or null where all of it is there.</summary>
     public KeyspaceCut? FindCut(KeyspaceId keyspace)
     {
