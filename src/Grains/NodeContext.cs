@@ -6,7 +6,7 @@ using Quicksilver.Storage;
 namespace Quicksilver.Grains;
 
 /// <summary>What the grains of a node know of it. One per node, made by the host.</summary>
-/// <param name="Gateway">Where clients reach this node: <c>host:port</c>.</param>
+/// <param name="Gateway">Where clients reach this node: <c>host:port</c>; empty for a replica in an application's process.</param>
 /// <param name="Upstreams">Gateways this node pulls from; empty for the hub.</param>
 public sealed record NodeContext(
     NodeId Node, NodeRole Role, RegionName Region, string Gateway, IReadOnlyList<string> Upstreams, NodeStore Store, ILogClock Clock)

@@ -180,7 +180,9 @@ public sealed class ClusterInspector(IReadOnlyList<string> gateways, TimeProvide
                 var added = status.Nodes.Where(node => _grains.TryAdd(node.Node, session.Grains)).ToList();
                 Nodes.AddRange(added);
                 Unreachable.AddRange(status.Silent.Select(node => new Unreachable(node, "a member of its cluster that does not answer")));
-                return added.SelectMany(node => node.Upstreams.Concat(node.Children.Select(child => child.Gateway)));
+
+                // A replica in an application's process has no gateway.
+                return added.SelectMany(node => node.Upstreams.Concat(node.Children.Select(child => child.Gateway).Where(child => child.Length > 0)));
             }
             catch (QuicksilverException e)
             {

@@ -29,7 +29,7 @@ public enum RaftRole : byte
 }
 
 /// <summary>A node that pulls from another one, as its source sees it.</summary>
-/// <param name="Gateway">Where the child's cluster can be reached, as the child says: <c>host:port</c>.</param>
+/// <param name="Gateway">Where the child's cluster can be reached, as the child says: <c>host:port</c>. Empty for a replica in an application's process.</param>
 /// <param name="Revision">How far the child has told that it is.</param>
 [GenerateSerializer, Immutable, Alias("qs.ChildStatus")]
 public sealed record ChildStatus(

@@ -15,15 +15,12 @@ internal sealed class NodeInstruments : IDisposable
 
     private readonly Meter _meter;
 
-    public NodeInstruments(NodeContext node, NodeMonitor monitor, HubEngine? hub, Replicator? replicator, UpstreamLink? link, LogSource source, Scrubber scrubber)
+    public NodeInstruments(NodeContext node, NodeMonitor monitor, HubEngine? hub, Replicator? replicator, UpstreamLink? link, LogSource? source, Scrubber scrubber)
     {
         _meter = new(new MeterOptions(MeterName) { Tags = [new("node", node.Node.Value), new("region", node.Region.Value)] });
         _meter.CreateObservableGauge("quicksilver.revision", () => node.Store.Progress.Position.Revision.Value, description: "Revision of the current View.");
         _meter.CreateObservableGauge("quicksilver.log.oldest", () => node.Store.Progress.Oldest.Value, description: "First revision that is still in the change log.");
         _meter.CreateObservableGauge("quicksilver.full_copies", () => node.Store.Progress.FullCopies, description: "How often the data directory was filled by a full copy.");
-        _meter.CreateObservableGauge("quicksilver.children", () => source.Children.Count, description: "Nodes with an open pull session here.");
-        _meter.CreateObservableCounter("quicksilver.pages.records", () => source.Bytes.Raw, unit: "By", description: "Records in pages that were sent, before compression.");
-        _meter.CreateObservableCounter("quicksilver.pages.sent", () => source.Bytes.Sent, unit: "By", description: "Records in pages that were sent, as they were sent.");
         _meter.CreateObservableGauge("quicksilver.reads.waiting", () => node.Store.Waiters.Inside, description: "Reads that wait for a revision.");
         _meter.CreateObservableGauge("quicksilver.polls.waiting", () => node.Store.Polls.Inside, description: "Long polls of children that wait for the next revision.");
         _meter.CreateObservableCounter("quicksilver.reads.refused", () => node.Store.Waiters.Refused, description: "Reads that were not let wait because the room was full.");
@@ -37,6 +34,13 @@ internal sealed class NodeInstruments : IDisposable
         _meter.CreateObservableCounter("quicksilver.scrub.bytes", () => scrubber.Bytes, unit: "By", description: "Rows and records that were looked at for damage.");
         _meter.CreateObservableCounter("quicksilver.scrub.passes", () => scrubber.Passes, description: "How often everything was looked through, and nothing was damaged.");
         _meter.CreateObservableGauge("quicksilver.scrub.damaged", () => scrubber.Damage is null ? 0 : 1, description: "1 where damage was found and not mended yet.");
+        if (source is not null)
+        {
+            _meter.CreateObservableGauge("quicksilver.children", () => source.Children.Count, description: "Nodes with an open pull session here.");
+            _meter.CreateObservableCounter("quicksilver.pages.records", () => source.Bytes.Raw, unit: "By", description: "Records in pages that were sent, before compression.");
+            _meter.CreateObservableCounter("quicksilver.pages.sent", () => source.Bytes.Sent, unit: "By", description: "Records in pages that were sent, as they were sent.");
+        }
+
         if (hub is not null)
         {
             _meter.CreateObservableGauge("quicksilver.sequencer.queue", () => hub.Sequencer.QueuedCommands, description: "Commands that wait for their Raft entry.");

@@ -7,8 +7,9 @@ using Quicksilver.Sequencing;
 namespace Quicksilver.Hosting;
 
 /// <summary>Puts together what the parts of a node say of themselves.</summary>
+/// <param name="source">Null where nobody can pull from the node.</param>
 internal sealed class NodeMonitor(
-    NodeContext node, LogSource source, HubEngine? hub, Replicator? replicator, UpstreamLink? link, ReplicaLogClock? replicaClock, string dataDirectory,
+    NodeContext node, LogSource? source, HubEngine? hub, Replicator? replicator, UpstreamLink? link, ReplicaLogClock? replicaClock, string dataDirectory,
     TimeSpan maxLag, bool servesWhenDiverged, Scrubber scrubber, TimeProvider time) : INodeMonitor
 {
     private static readonly string s_version = typeof(NodeMonitor).Assembly.GetName().Version?.ToString(3) ?? "unknown";
@@ -24,7 +25,7 @@ internal sealed class NodeMonitor(
             return new(
                 node.Node, node.Role, node.Region, node.Gateway, progress.Cluster, progress.Position, progress.Chain,
                 RaftRoleOf(leadership), leadership?.Term ?? default, LagRevisions, Lag, State, [.. node.Upstreams],
-                [.. source.Children.Select(child => new ChildStatus(child.Node, child.Region, child.Gateway, child.Applied))],
+                [.. (source?.Children ?? []).Select(child => new ChildStatus(child.Node, child.Region, child.Gateway, child.Applied))],
                 progress.FullCopies, s_version, time.GetElapsedTime(_started), FreeBytes, hub?.Sequencer.QueuedCommands ?? 0, node.Store.Waiters.Inside,
                 [.. hub?.Agreed.Members.Select(member => member.Node.Value) ?? []], replicator?.Path ?? [], progress.Oldest,
                 progress.Subscription.Patterns?.ToArray());

@@ -3,7 +3,7 @@ using System.IO.Hashing;
 namespace Quicksilver.Model;
 
 /// <summary>Who wants to pull, and from where on.</summary>
-/// <param name="Gateway">Where the child's own cluster can be reached, for status.</param>
+/// <param name="Gateway">Where the child's own cluster can be reached, for status; empty where nobody can ask it.</param>
 /// <param name="Cluster">The cluster the child's data belongs to; zero for an empty child.</param>
 /// <param name="Position">Position of the child; the first page starts after it.</param>
 /// <param name="Chain">Chain hash of the child at its position: the source compares it with its own.</param>
