@@ -43,13 +43,12 @@ public sealed class ReadGateTests : IDisposable
             where TAnswer : class => new((TAnswer?)Forwarded);
     }
 
-    private Task<Answer> Read(ReadRequirement requirement, NodeRole role = NodeRole.Hub, Func<View, Answer>? read = null)
-    {
-        var node = new NodeContext(NodeId.Parse("n-0"), role, RegionName.Parse("eu"), "eu:1", [], _hub.Store, new HubLogClock(_hub.Store, () => true, _time));
-        return new ReadGate(node, _asked, Options, _time).AnswerAsync(
-            requirement, read ?? (view => new(ReadStatus.Ok, view.Position.Revision)), (_, _) => throw new InvalidOperationException("The hub of the test calls nobody."),
-            (status, context, problem) => new(status, context.Position.Revision, problem), Stop).AsTask();
-    }
+    private ReadGate Gate(NodeRole role, ReadGateOptions options) => new(
+        new(NodeId.Parse("n-0"), role, RegionName.Parse("eu"), "eu:1", [], _hub.Store, new HubLogClock(_hub.Store, () => true, _time)), _asked, options, _time);
+
+    private Task<Answer> Read(ReadRequirement requirement, NodeRole role = NodeRole.Hub, Func<View, Answer>? read = null) => Gate(role, Options).AnswerAsync(
+        requirement, read ?? (view => new(ReadStatus.Ok, view.Position.Revision)), (_, _) => throw new InvalidOperationException("The hub of the test calls nobody."),
+        (status, context, problem) => new(status, context.Position.Revision, problem), Stop).AsTask();
 
     private static ReadRequirement Linearizable(bool allowStale = false) => new(ReadConsistency.Linearizable, default, default, allowStale);
 
@@ -147,6 +146,27 @@ public sealed class ReadGateTests : IDisposable
         {
             Assert.Equal(ReadStatus.ForeignPosition, (await Read(new(consistency, new(9, 9), default, false))).Status);
         }
+    }
+
+    [Theory]
+    [InlineData(NodeRole.Hub)]
+    [InlineData(NodeRole.Replica)]
+    public void Only_a_read_that_has_nothing_to_wait_for_and_nothing_to_be_told_is_admitted_at_once(NodeRole role)
+    {
+        var gate = Gate(role, Options);
+        foreach (var good in new[] { Session(Here), Session(LogPosition.None), new ReadRequirement(ReadConsistency.Eventual, default, Next, false) })
+        {
+            using var view = gate.TryAdmit(good);
+            Assert.Equal(Here, view!.Position);
+        }
+
+        var elsewhere = Here with { History = new(9, 9) };
+        foreach (var other in new[] { Session(Next), Session(Next, allowStale: true), Linearizable(), Session(elsewhere), new ReadRequirement(ReadConsistency.Eventual, new(9, 9), default, false) })
+        {
+            Assert.Null(gate.TryAdmit(other));
+        }
+
+        Assert.Null(Gate(role, Options with { Withheld = () => "It contradicts its sources." }).TryAdmit(Session(Here)));
     }
 
     [Theory]

@@ -23,6 +23,18 @@ public sealed class ViewTests : IDisposable
         HubStore.Flags, [.. Enumerable.Range(0, Keys).Select(key => Mutation.Put($"key {key}", Encoding.UTF8.GetBytes($"{value}")))]));
 
     [Fact]
+    public void A_view_has_the_keyspaces_of_its_revision()
+    {
+        using var before = _hub.Store.AcquireView();
+        _hub.ApplyOne(_hub.Commands.Drop("flags"));
+        using var after = _hub.Store.AcquireView();
+        foreach (var (view, isThere) in new[] { (before, true), (after, false) })
+        {
+            Assert.Equal((isThere, isThere), (view.HasKeyspace(HubStore.Flags), view.FindKeyspace(HubStore.Flags) is not null));
+        }
+    }
+
+    [Fact]
     public async Task Readers_see_all_keys_of_one_transaction_or_none_while_thousands_are_applied()
     {
         PutAll(0);
