@@ -17,6 +17,8 @@ root.SetAction(async (parsed, stop) =>
     var directory = Path.Combine(parsed.GetRequiredValue(data), $"quicksilver-in-process-{Environment.ProcessId}");
     Directory.CreateDirectory(directory);
     var time = TimeProvider.System;
+    int[] threadCounts = [1, 2];
+    bool[] ways = [true, false];
     static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
     var rawOptions = NativeCall.Api.rocksdb_readoptions_create();
     try
@@ -33,9 +35,9 @@ root.SetAction(async (parsed, stop) =>
         var cells = new Dictionary<(bool IsRaw, int Threads), List<Cell>>();
         for (var round = 1; round <= parsed.GetValue(rounds); round++)
         {
-            foreach (var threads in new[] { 1, 2 })
+            foreach (var threads in threadCounts)
             {
-                foreach (var isRaw in new[] { true, false })
+                foreach (var isRaw in ways)
                 {
                     stop.ThrowIfCancellationRequested();
                     IReader Make() => isRaw ? new RawReader(database, rawOptions, all, size) : new TryGetReader(keyspace, all, size);
@@ -47,7 +49,7 @@ root.SetAction(async (parsed, stop) =>
             }
         }
 
-        foreach (var threads in new[] { 1, 2 })
+        foreach (var threads in threadCounts)
         {
             Console.WriteLine(Text($"{threads} threads: TryGet at {Middle(cells[(false, threads)].Zip(cells[(true, threads)], (ours, raw) => ours.PerSecond / raw.PerSecond)):0.00} of RocksDB's rate (goal 0.85)"));
         }

@@ -42,7 +42,8 @@ public interface ILocalKeyspace : IKeyspace
     /// <exception cref="ArgumentException">The key is empty or too long, or <paramref name="value"/> is null.</exception>
     /// <exception cref="QuicksilverException">
     /// KeyspaceNotFound: the replica's View has no such keyspace; KeyspaceNotHeld: it holds others only; Damaged: the row cannot be read from the disk;
-    /// Unavailable: the replica does not run, has no data yet, or contradicts its sources. Nothing was written to <paramref name="value"/>.
+    /// Unavailable: the replica was not started, has no data yet, or contradicts its sources. Nothing was written to <paramref name="value"/>.
     /// </exception>
+    /// <exception cref="ObjectDisposedException">The replica was disposed.</exception>
     bool TryGet(ReadOnlySpan<byte> key, IBufferWriter<byte> value);
 }

@@ -64,8 +64,15 @@ internal sealed class LocalKeyspace(KeyspaceName name, QuicksilverReplica replic
     }
 
     /// <inheritdoc/>
-    public ValueTask<Entry?> GetAsync(Key key, ReadOptions? options = null, CancellationToken cancellation = default) =>
-        TryGetAtOnce(key, options ?? ReadOptions.Session, out var entry) ? new(entry) : sdk.GetAsync(key, options, cancellation);
+    public ValueTask<Entry?> GetAsync(Key key, ReadOptions? options = null, CancellationToken cancellation = default)
+    {
+        options ??= ReadOptions.Session;
+        options.ThrowIfUnusable(nameof(options));
+        cancellation.ThrowIfCancellationRequested();
+
+        // The spans of a read are those of the long way.
+        return !Traces.Source.HasListeners() && TryGetAtOnce(key, options, out var entry) ? new(entry) : sdk.GetAsync(key, options, cancellation);
+    }
 
     /// <summary>A read that has nothing to wait for and nothing to be told but the entry.</summary>
     private bool TryGetAtOnce(Key key, ReadOptions options, out Entry? entry)
@@ -181,6 +188,10 @@ internal sealed class LocalKeyspace(KeyspaceName name, QuicksilverReplica replic
         sdk.DeleteAsync(key, options, cancellation);
 
     /// <inheritdoc/>
+    public ValueTask<CommitResult> DeletePrefixAsync(Key prefix, WriteOptions? options = null, CancellationToken cancellation = default) =>
+        sdk.DeletePrefixAsync(prefix, options, cancellation);
+
+    /// <inheritdoc/>
     public ValueTask<CommitResult> CommitAsync(
         IReadOnlyCollection<Condition> conditions, IReadOnlyCollection<Mutation> mutations, WriteOptions? options = null, CancellationToken cancellation = default) =>
         sdk.CommitAsync(conditions, mutations, options, cancellation);
@@ -189,9 +200,16 @@ internal sealed class LocalKeyspace(KeyspaceName name, QuicksilverReplica replic
     public IAsyncEnumerable<Row> ScanAsync(ScanOptions? options = null, CancellationToken cancellation = default) => sdk.ScanAsync(options, cancellation);
 
     /// <inheritdoc/>
+    public IAsyncEnumerable<RowHead> ScanKeysAsync(ScanOptions? options = null, CancellationToken cancellation = default) => sdk.ScanKeysAsync(options, cancellation);
+
+    /// <inheritdoc/>
     public IAsyncEnumerable<WatchEvent> WatchAsync(WatchOptions? options = null, CancellationToken cancellation = default) => sdk.WatchAsync(options, cancellation);
 
     /// <inheritdoc/>
-    public ValueTask<ScanPage> ScanPageAsync(ScanOptions options, ReadOnlyMemory<byte> cursor, CancellationToken cancellation = default) =>
+    public ValueTask<ScanPage<Row>> ScanPageAsync(ScanOptions options, ReadOnlyMemory<byte> cursor, CancellationToken cancellation = default) =>
         sdk.ScanPageAsync(options, cursor, cancellation);
+
+    /// <inheritdoc/>
+    public ValueTask<ScanPage<RowHead>> ScanKeysPageAsync(ScanOptions options, ReadOnlyMemory<byte> cursor, CancellationToken cancellation = default) =>
+        sdk.ScanKeysPageAsync(options, cursor, cancellation);
 }

@@ -23,10 +23,7 @@ internal sealed class LocalLink(TimeProvider time) : ILink
 
     private async ValueTask<LinkSession> WaitAsync(TimeSpan timeout, CancellationToken cancellation)
     {
-        if (_closed.IsCancellationRequested)
-        {
-            throw QuicksilverReplica.NotRunning();
-        }
+        ObjectDisposedException.ThrowIf(_closed.IsCancellationRequested, typeof(QuicksilverReplica));
 
         try
         {
@@ -34,14 +31,14 @@ internal sealed class LocalLink(TimeProvider time) : ILink
         }
         catch (TimeoutException e)
         {
-            throw QuicksilverReplica.NotRunning(e);
+            throw QuicksilverReplica.NotStarted(e);
         }
     }
 
     public async ValueTask DisposeAsync()
     {
         await _closed.CancelAsync().ConfigureAwait(false);
-        _up.TrySetException(QuicksilverReplica.NotRunning());
+        _up.TrySetException(new ObjectDisposedException(nameof(QuicksilverReplica)));
         _ = _up.Task.Exception;
         _closed.Dispose();
     }

@@ -40,8 +40,8 @@ public sealed partial class QuicksilverReplica : IQuicksilverReplica, IHostedSer
         _logger = loggers.CreateLogger<QuicksilverReplica>();
         _link = new(time);
 
-        // The link to the upstream merges commits; two mergers one behind the other would only wait for each other.
-        _client = new(_link, new() { Deadline = options.Deadline, MergeCommits = false }, time);
+        // The link to the upstream merges commits; two mergers one behind the other would only wait for each other. Reads make no calls.
+        _client = new(_link, new() { Deadline = options.Deadline, MergeCommits = false, MergeReads = false }, time);
     }
 
     /// <inheritdoc/>
@@ -69,7 +69,10 @@ public sealed partial class QuicksilverReplica : IQuicksilverReplica, IHostedSer
 
     IKeyspace IQuicksilverClient.Keyspace(string name) => Keyspace(name);
 
-    /// <summary>The newest View, for an eventual read; the caller disposes it. Throws <see cref="QuicksilverException"/> (Unavailable).</summary>
+    /// <summary>
+    /// The newest View, for an eventual read; the caller disposes it. Throws <see cref="QuicksilverException"/> (Unavailable), and
+    /// <see cref="ObjectDisposedException"/> once the replica is disposed.
+    /// </summary>
     internal View AcquireView()
     {
         var engines = Engines ?? throw NotRunning();
@@ -82,15 +85,16 @@ public sealed partial class QuicksilverReplica : IQuicksilverReplica, IHostedSer
         {
             return engines.Store.AcquireView();
         }
-        catch (ObjectDisposedException e)
+        catch (ObjectDisposedException)
         {
-            throw NotRunning(e);
+            throw NotRunning();
         }
     }
 
-    internal static QuicksilverException NotRunning(Exception? inner = null) => new(
-        QuicksilverErrorCode.Unavailable, "The replica in this process does not run: it was not started yet, which its host does (IHostedService), or it was disposed.",
-        WriteOutcome.NotCommitted, inner);
+    private Exception NotRunning() => Volatile.Read(ref _isDisposed) != 0 ? new ObjectDisposedException(nameof(QuicksilverReplica)) : NotStarted();
+
+    internal static QuicksilverException NotStarted(Exception? inner = null) => new(
+        QuicksilverErrorCode.Unavailable, "The replica in this process does not run yet: its host starts it (IHostedService).", WriteOutcome.NotCommitted, inner);
 
     /// <summary>
     /// Opens the data directory and begins to pull; a replica without data waits for it, at most <see cref="QuicksilverReplicaOptions.StartTimeout"/>.
