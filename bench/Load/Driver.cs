@@ -20,16 +20,18 @@ internal static class Driver
         await PhaseAsync(options, concurrency, options.Warmup, operation, new(), options.Seed, time, stop).ConfigureAwait(false);
 
         var recorder = new Recorder();
-        var cpu = Environment.CpuUsage.TotalTime;
+        var (cpu, allocated, pause) = (Environment.CpuUsage.TotalTime, GC.GetTotalAllocatedBytes(), GC.GetTotalPauseDuration());
         var start = time.GetTimestamp();
         var notBegun = await PhaseAsync(
             options, concurrency, options.Duration, operation, recorder, options.Seed + (1_000 * concurrency), time, stop).ConfigureAwait(false);
         var seconds = time.GetElapsedTime(start).TotalSeconds;
+        var clientCpu = (Environment.CpuUsage.TotalTime - cpu).TotalSeconds / seconds;
+        var (bytes, paused) = (GC.GetTotalAllocatedBytes() - allocated, (GC.GetTotalPauseDuration() - pause).TotalMilliseconds / seconds);
         var latencies = recorder.Sum();
+        var count = latencies.Where(kind => !kind.Name.Contains("visible", StringComparison.Ordinal)).Sum(kind => kind.Count);
         return new(
             options.Scenario.ToString(), options.Rate is { } rate ? $"fixed rate {rate:0}/s" : "closed loop", concurrency, seconds,
-            latencies.Where(kind => !kind.Name.Contains("visible", StringComparison.Ordinal)).Sum(kind => kind.Count) / seconds,
-            notBegun, recorder.Errors, recorder.FirstError, (Environment.CpuUsage.TotalTime - cpu).TotalSeconds / seconds, latencies);
+            count / seconds, notBegun, recorder.Errors, recorder.FirstError, clientCpu, (double)bytes / Math.Max(1, count), paused, latencies);
     }
 
     /// <param name="seed">Another one for each phase: keys that were just asked for would flatter every cache.</param>

@@ -16,8 +16,10 @@ internal sealed record Latencies(string Name, long Count, double P50, double P90
 /// <param name="NotBegun">Fixed rate: operations that no caller was free for until the time was over. They are in no latency: the rate was too high.</param>
 /// <param name="Errors">Operations that ended in an exception; they are in no latency.</param>
 /// <param name="ClientCpu">Processor time of this process by the measured time: 1 = one core.</param>
+/// <param name="ClientBytes">What this process allocated for an operation.</param>
+/// <param name="ClientPause">How long this process stood still for its collector, ms in each second.</param>
 internal sealed record CellResult(
-    string Scenario, string Mode, int Concurrency, double Seconds, double PerSecond, long NotBegun, long Errors, string? FirstError, double ClientCpu, IReadOnlyList<Latencies> Latencies);
+    string Scenario, string Mode, int Concurrency, double Seconds, double PerSecond, long NotBegun, long Errors, string? FirstError, double ClientCpu, double ClientBytes, double ClientPause, IReadOnlyList<Latencies> Latencies);
 
 /// <summary>Latencies of several callers. Each caller records into its own histograms; they are added at the end.</summary>
 internal sealed class Recorder

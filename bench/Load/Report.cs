@@ -13,7 +13,7 @@ internal static class Report
 
     public static void WriteTable(IReadOnlyList<CellResult> cells)
     {
-        var table = new Table().Border(TableBorder.Simple).AddColumns("scenario", "mode", "callers", "ops/s", "what", "count", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms", "client CPU", "errors");
+        var table = new Table().Border(TableBorder.Simple).AddColumns("scenario", "mode", "callers", "ops/s", "what", "count", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms", "client CPU", "bytes each", "GC ms/s", "errors");
         foreach (var cell in cells)
         {
             foreach (var (latencies, i) in cell.Latencies.Select((latencies, i) => (latencies, i)))
@@ -22,7 +22,8 @@ internal static class Report
                 table.AddRow(
                     Once(cell.Scenario), Once(cell.Mode), Once(Text(cell.Concurrency)), Once(Text(cell.PerSecond)), Markup.Escape(latencies.Name), Text(latencies.Count),
                     Milliseconds(latencies.P50), Milliseconds(latencies.P90), Milliseconds(latencies.P99), Milliseconds(latencies.P999), Milliseconds(latencies.Max),
-                    Once(cell.ClientCpu.ToString("0.00", CultureInfo.InvariantCulture)), Once(Text(cell.Errors)));
+                    Once(cell.ClientCpu.ToString("0.00", CultureInfo.InvariantCulture)), Once(Text(cell.ClientBytes)),
+                    Once(cell.ClientPause.ToString("0.0", CultureInfo.InvariantCulture)), Once(Text(cell.Errors)));
             }
 
             if (cell.NotBegun > 0)

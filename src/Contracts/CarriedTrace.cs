@@ -14,9 +14,12 @@ public static class CarriedTrace
     private const string Parent = "traceparent";
     private const string State = "tracestate";
 
+    /// <summary>Most characters of a state that is carried on; a longer one is left out. Source: W3C Trace Context, "Tracestate Limits".</summary>
+    private const int MaxState = 512;
+
     /// <summary>What came with the call that is served now; none where it is not traced.</summary>
     public static ActivityContext Current =>
-        RequestContext.Get(Parent) is string parent && ActivityContext.TryParse(parent, RequestContext.Get(State) as string, isRemote: true, out var context)
+        RequestContext.Get(Parent) is string parent && ActivityContext.TryParse(parent, RequestContext.Get(State) is string { Length: <= MaxState } state ? state : null, isRemote: true, out var context)
             ? context
             : default;
 
@@ -62,6 +65,8 @@ public static class CarriedTrace
             Activity.Current = null;
         }
 
+        // What else the flow of whoever began carries is nobody else's either, and may be of any size.
+        RequestContext.Clear();
         var started = listens ? Traces.StartShared(name, ActivityKind.Client, origins.Select(origin => origin.Span)) : null;
         Set(started?.Context ?? origins.FirstOrDefault(origin => origin.Carried != default).Carried);
         return started;

@@ -124,6 +124,7 @@ public sealed partial class NodeHost : IAsyncDisposable
         builder.Services.AddOpenTelemetry().WithMetrics(metrics => metrics
             .AddMeter(NodeInstruments.MeterName)
             .AddMeter("Microsoft.Orleans")
+            .AddMeter("System.Runtime")
             .AddView(instrument => instrument.Meter.Name != NodeInstruments.MeterName || NodeInstruments.BelongsTo(instrument, settings.NodeId.Value)
                 ? null
                 : MetricStreamConfiguration.Drop)
@@ -172,6 +173,7 @@ public sealed partial class NodeHost : IAsyncDisposable
             o.ResponseTimeout = TimeSpan.FromSeconds(5);
             o.CancelRequestOnTimeout = true;
             o.MaxMessageBodySize = Limits.MaxMessageBytes;
+            o.MaxMessageHeaderSize = Limits.MaxMessageHeaderBytes;
         });
         silo.AddIncomingGrainCallFilter<ExternalCallerFilter>();
         silo.Services.AddSingleton<NodeDirectory>();

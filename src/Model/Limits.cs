@@ -34,8 +34,9 @@ public static class Limits
     public const int MaxPrefixDeletes = 16;
 
     /// <summary>
-    /// Most rows that the prefix deletes of one transaction may remove together. Counted at apply, on every hub member, before any of them is
-    /// removed: a prefix that was meant to be longer must not empty a keyspace, and the count holds up whatever comes behind it.
+    /// Most rows that the prefix deletes of one transaction may remove together, where one with a large value counts as several
+    /// (<see cref="PrefixRowBytes"/>). Counted at apply, on every hub member, before any of them is removed: a prefix that was meant to be longer
+    /// must not empty a keyspace, and the count holds up whatever comes behind it.
     /// </summary>
     public const int MaxPrefixRows = 100_000;
 
@@ -44,7 +45,10 @@ public static class Limits
     /// <see cref="PrefixDeleteCost"/> more. A transaction that would need more is refused as overloaded: apply must end in bounded time
     /// whatever is asked.
     /// </summary>
-    public const int MaxPrefixWork = 500_000;
+    public const int MaxPrefixWork = 250_000;
+
+    /// <summary>A row that a prefix delete finds counts once more for each so many bytes of its value: to count it means to read it.</summary>
+    public const int PrefixRowBytes = 4_096;
 
     /// <summary>What one prefix delete costs beside its rows: each read of the entry that comes behind it has to pass it.</summary>
     public const int PrefixDeleteCost = 1_000;
@@ -57,6 +61,12 @@ public static class Limits
 
     /// <summary>Largest message on any Orleans connection, bytes. Both ends must agree; a larger one closes the connection.</summary>
     public const int MaxMessageBytes = 8 * 1024 * 1024;
+
+    /// <summary>
+    /// Largest header of such a message, bytes: addresses, and what the caller's request context carries along. Only traces are carried on purpose;
+    /// a client inside an application's own grains brings along what that has there.
+    /// </summary>
+    public const int MaxMessageHeaderBytes = 256 * 1024;
 
     /// <summary>
     /// Budget of one answer or merged request, bytes: one largest row or transaction plus headers must fit beside it, so that

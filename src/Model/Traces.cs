@@ -107,6 +107,22 @@ public static class Traces
         return span;
     }
 
+    /// <summary>
+    /// For work that must not end because somebody who listens fails: a span that may be missing, and whose beginning and end throw nothing. What is
+    /// set on it in between calls nobody.
+    /// </summary>
+    public static GuardedSpan Guard(Func<Activity?> start)
+    {
+        try
+        {
+            return new(start());
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            return default;
+        }
+    }
+
     /// <summary>For the filter of an exception: notes that the span ends in it, and is never true.</summary>
     public static bool Fails(this Activity? span, Exception e)
     {
@@ -117,5 +133,25 @@ public static class Traces
         }
 
         return false;
+    }
+}
+
+/// <summary>See <see cref="Traces.Guard"/>.</summary>
+public readonly struct GuardedSpan(Activity? span) : IDisposable
+{
+    /// <summary>Null where nobody listens.</summary>
+    public Activity? Span { get; } = span;
+
+    /// <summary>Ends the span.</summary>
+    public void Dispose()
+    {
+        try
+        {
+            Span?.Dispose();
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            // A listener's fault, which is nothing to what was done.
+        }
     }
 }

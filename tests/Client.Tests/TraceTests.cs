@@ -17,13 +17,13 @@ public sealed class TraceTests
 
     public TraceTests() => _merger = new(request =>
     {
-        var sent = new Sent(CommandBatch.ReadCount(request.Commands), CarriedTrace.Current, Traces.Current, new());
+        var sent = new Sent(CommandBatch.ReadCount(request.Commands), CarriedTrace.Current, Traces.Current, Orleans.Runtime.RequestContext.Get("mine"), new());
         _sent.Add(sent);
         return sent.Answer.Task;
     });
 
     /// <summary>One call, with what it carried and the span that it was made in.</summary>
-    private sealed record Sent(int Commands, ActivityContext Carried, Activity? Span, TaskCompletionSource<CommitManyAnswer> Answer);
+    private sealed record Sent(int Commands, ActivityContext Carried, Activity? Span, object? Mine, TaskCompletionSource<CommitManyAnswer> Answer);
 
     private static ActivityListener Listen()
     {
@@ -128,6 +128,23 @@ public sealed class TraceTests
             CarriedTrace.Set(Came);
             return await CommitAsync();
         }
+    }
+
+    [Fact]
+    public async Task Nothing_else_that_whoever_began_carries_goes_with_the_calls_of_others_nor_a_state_that_is_too_long()
+    {
+        Orleans.Runtime.RequestContext.Set("mine", "of any size");
+        Orleans.Runtime.RequestContext.Set("tracestate", new string('x', 513));
+        var first = CommitAsync();
+        Assert.Equal(["mine"], Orleans.Runtime.RequestContext.Keys.Where(key => key == "mine"));
+        var second = CommitAsync();
+        await AnswerAsync(_sent[0], first);
+        var sent = await CalledAsync(1);
+        Assert.Equal([null, null], _sent.Select(call => call.Mine));
+        await AnswerAsync(sent, second);
+        CarriedTrace.Set(Came);
+        Orleans.Runtime.RequestContext.Set("tracestate", new string('x', 513));
+        Assert.Equal((Came.TraceId, null), (CarriedTrace.Current.TraceId, CarriedTrace.Current.TraceState));
     }
 
     [Fact]

@@ -205,12 +205,12 @@ public sealed class WatchesTests : IDisposable
     }
 
     [Fact]
-    public async Task A_node_that_stops_answers_those_who_wait()
+    public async Task A_node_that_stops_tells_those_who_wait_so_and_not_that_there_is_nothing_new()
     {
         var ask = Ask(HubStore.Flags, Here, seconds: 3).AsTask();
         Assert.False(ask.IsCompleted);
         await _stopping.CancelAsync();
-        Assert.Equal((ReadStatus.Ok, Here), ((await ask).Status, (await ask).To));
+        Assert.Equal((ReadStatus.Unavailable, "The node stops."), ((await ask).Status, (await ask).Problem));
     }
 
     [Fact]

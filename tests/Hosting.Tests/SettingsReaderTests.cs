@@ -64,7 +64,8 @@ public sealed class SettingsReaderTests
         Assert.Equal(new IPEndPoint(IPAddress.Loopback, 32000), Assert.Single(node.HubMembers).Endpoint);
         Assert.Empty(node.Upstreams);
         Assert.Null(node.Membership);
-        Assert.Equal((64L << 20, 20_000, 65_536, 10_000), (node.BlockCacheBytes, node.HotRows, node.MaxQueuedCommands, node.MaxWaiters));
+        Assert.InRange(node.BlockCacheBytes, 64L << 20, 8L << 30);
+        Assert.Equal((NodeSettings.DefaultBlockCacheBytes, 20_000, 65_536, 10_000), (node.BlockCacheBytes, node.HotRows, node.MaxQueuedCommands, node.MaxWaiters));
         Assert.False(Read("Production", Hub).IsDevelopment);
     }
 

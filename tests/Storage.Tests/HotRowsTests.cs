@@ -137,9 +137,9 @@ public sealed class HotRowsTests : IDisposable
         Assert.Null(hot.Find(key, hash, new(5)));
 
         // The same where all keys with a prefix went, and where all of a keyspace did.
-        hot.TouchPrefix([0, 0, 0, 1, 6], new(7));
+        hot.TouchPrefixes([[0, 0, 0, 1, 6], [0, 0, 0, 2]], new(7));
         Assert.Equal(1, hot.Count);
-        hot.TouchPrefix([0, 0, 0, 1], new(8));
+        hot.TouchPrefixes([[0, 0, 0, 2], [0, 0, 0, 1]], new(8));
         hot.Offer(key, hash, Row(6, "new"), new(7));
         Assert.Equal(0, hot.Count);
         hot.TouchAll(new(9));

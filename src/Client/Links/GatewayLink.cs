@@ -374,6 +374,7 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
                 o.ResponseTimeout = _options.ResponseTimeout;
                 o.CancelRequestOnTimeout = true;
                 o.MaxMessageBodySize = Limits.MaxMessageBytes;
+                o.MaxMessageHeaderSize = Limits.MaxMessageHeaderBytes;
             })
             .Configure<ClientConnectionOptions>(o => o.ConfigureConnection(connection => connection.Use(next => async context =>
             {

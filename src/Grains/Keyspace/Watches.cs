@@ -62,9 +62,15 @@ public sealed class Watches(NodeContext node, ReadGate reads, WatchesOptions opt
                     ?? Refuse(ReadStatus.Unavailable, answer.Context, $"{answer.Problem} The hub, which may have it, cannot be asked.");
             }
 
-            if (answer.Status != ReadStatus.Ok || answer.Changes.Length > 0 || time.GetElapsedTime(start) >= wait || options.Stopping.IsCancellationRequested)
+            if (answer.Status != ReadStatus.Ok || answer.Changes.Length > 0 || time.GetElapsedTime(start) >= wait)
             {
                 return answer;
+            }
+
+            if (options.Stopping.IsCancellationRequested)
+            {
+                // Not an answer without changes: whoever gets that asks again at once.
+                return Refuse(ReadStatus.Unavailable, answer.Context, "The node stops.");
             }
 
             after = answer.To;

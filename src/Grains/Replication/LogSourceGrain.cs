@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Orleans.Concurrency;
 using Quicksilver.Contracts;
 using Quicksilver.Model;
@@ -19,6 +20,13 @@ public sealed class LogSourceGrain(NodeContext node, LogSource source) : Grain, 
     public async ValueTask<LogPage> Next(NextPageRequest request, CancellationToken cancellation)
     {
         using var span = node.Serve(Traces.ServePage);
-        return await source.NextAsync(request, cancellation);
+        var page = await source.NextAsync(request, cancellation);
+        if (span is not null && page.Records.Length == 0)
+        {
+            // As at the replica: a poll that found nothing is of no interest.
+            span.ActivityTraceFlags &= ~ActivityTraceFlags.Recorded;
+        }
+
+        return page;
     }
 }

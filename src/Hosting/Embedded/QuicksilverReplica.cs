@@ -113,7 +113,14 @@ public sealed partial class QuicksilverReplica : IQuicksilverReplica, IHostedSer
         var engines = await Task.Run(() => ReplicaEngines.StartAsync(_settings, _time, _loggers), CancellationToken.None).ConfigureAwait(false);
         var isEmpty = engines.Store.Progress.Cluster.IsNone;
         Volatile.Write(ref _engines, engines);
-        _link.Open(engines.Calls, _settings);
+        if (Volatile.Read(ref _isDisposed) != 0 && Interlocked.Exchange(ref _engines, null) is { } unwanted)
+        {
+            // Disposed while it started, and nobody else has them.
+            await unwanted.DisposeAsync().ConfigureAwait(false);
+        }
+
+        ObjectDisposedException.ThrowIf(Volatile.Read(ref _isDisposed) != 0, this);
+        _link.Open(new FreeCalls(engines.Calls), _settings);
         LogStarted(_settings.NodeId.Value, _settings.DataDirectory, engines.Store.Progress.Position.Revision.Value);
         if (isEmpty)
         {

@@ -187,7 +187,8 @@ public sealed partial class Replicator : IAsyncDisposable
 
     private async Task<LogPage> PullAsync(ILogSource source, NextPageRequest request, CancellationToken cancellation)
     {
-        using var span = StartSpan(Traces.Pull, ActivityKind.Client, default);
+        using var traced = Traces.Guard(() => StartSpan(Traces.Pull, ActivityKind.Client, default));
+        var span = traced.Span;
         try
         {
             var page = await source.NextAsync(request, cancellation).ConfigureAwait(false);
@@ -241,7 +242,8 @@ public sealed partial class Replicator : IAsyncDisposable
     private ProgressEvent Apply(ProgressEffect.Apply apply)
     {
         var (page, at) = (apply.Page, apply.At);
-        using var span = _spans.TryGetValue(page, out var pull) ? StartSpan(Traces.ApplyPage, ActivityKind.Internal, pull.Context) : null;
+        using var traced = _spans.TryGetValue(page, out var pull) ? Traces.Guard(() => StartSpan(Traces.ApplyPage, ActivityKind.Internal, pull.Context)) : default;
+        var span = traced.Span;
         try
         {
             // Whole, where it says how far to go: Progress was told so.

@@ -65,7 +65,7 @@ public sealed class EntryApplier
         {
             var reader = new ByteReader(entry);
             var header = EntryFormat.ReadHeader(ref reader, out var count);
-            using var span = StartSpan(header.Proposal);
+            using var traced = StartSpan(header.Proposal);
             _batch.Begin();
             _conditions.Begin();
             _prefixes.Begin();
@@ -85,7 +85,7 @@ public sealed class EntryApplier
             reader.ExpectEnd();
             _batch.OperationsFloor = _recent.CountFloor;
             var applied = new AppliedEntry(header.Proposal, outcomes, _batch.Commit(index, now));
-            span?.SetTag(Traces.CommandsTag, count).SetTag(Traces.IndexTag, index.Value).SetTag(Traces.RevisionTag, applied.Progress.Position.Revision.Value);
+            traced.Span?.SetTag(Traces.CommandsTag, count).SetTag(Traces.IndexTag, index.Value).SetTag(Traces.RevisionTag, applied.Progress.Position.Revision.Value);
             return applied;
         }
         catch
@@ -95,9 +95,9 @@ public sealed class EntryApplier
         }
     }
 
-    private Activity? StartSpan(ProposalId proposal) => Traces.Source.HasListeners() && SpanOf?.Invoke(proposal) is { } raft
-        ? Traces.Source.StartActivity(Traces.Apply, ActivityKind.Internal, raft.Context)
-        : null;
+    private GuardedSpan StartSpan(ProposalId proposal) => Traces.Source.HasListeners() && SpanOf?.Invoke(proposal) is { } raft
+        ? Traces.Guard(() => Traces.Source.StartActivity(Traces.Apply, ActivityKind.Internal, raft.Context))
+        : default;
 
     /// <summary>
     /// True where a command of the entry looks at rows, so that rows staged before it must be remembered. Everything it asks is

@@ -140,9 +140,10 @@ public sealed partial class Sequencer : ISequencer, IAsyncDisposable
 
     private async Task ProposeAsync(Proposal proposal)
     {
-        using var span = Traces.Source.HasListeners()
-            ? Traces.StartShared(Traces.Raft, ActivityKind.Internal, proposal.Submissions.Select(submission => submission.Span))
-            : null;
+        using var traced = Traces.Source.HasListeners()
+            ? Traces.Guard(() => Traces.StartShared(Traces.Raft, ActivityKind.Internal, proposal.Submissions.Select(submission => submission.Span)))
+            : default;
+        var span = traced.Span;
         proposal.Span = span?.SetTag(Traces.BytesTag, proposal.Entry.Length);
         ProposeResult result;
         try

@@ -7,11 +7,11 @@ namespace Quicksilver.Storage;
 public sealed partial class ApplyBatch
 {
     /// <summary>
-    /// Rows whose key begins with a prefix, as the batch sees them. Ends early where there are more than <paramref name="most"/>, or where
-    /// <paramref name="looks"/> are used up: what it returns is then more than <paramref name="most"/>, or not all. Same state, same rows staged,
-    /// same answer and same looks left, on every member.
+    /// Rows whose key begins with a prefix, as the batch sees them; one with a large value counts as several (<see cref="Limits.PrefixRowBytes"/>).
+    /// Ends early where there are more than <paramref name="most"/>, or where <paramref name="looks"/> are used up: what it returns is then more than
+    /// <paramref name="most"/>, or not all. Same state, same rows staged, same answer and same looks left, on every member.
     /// </summary>
-    /// <param name="looks">What may be looked at; each row below the batch and each one staged takes one. Below 0: there was more.</param>
+    /// <param name="looks">What may be looked at: each one staged takes one, each row below the batch what it counts. Below 0: there was more.</param>
     public int CountRows(KeyspaceId keyspace, ReadOnlySpan<byte> prefix, int most, ref int looks)
     {
         looks -= _overlay.Count;
@@ -21,20 +21,35 @@ public sealed partial class ApplyBatch
         }
 
         var count = _overlay.CountRows(keyspace, prefix);
-        using var rows = Base.OpenRows(keyspace);
-        for (var more = rows.Seek(prefix); more && count <= most && rows.Key.StartsWith(prefix); more = rows.Next())
+
+        // Read once: it must not push out of memory what others read often.
+        var options = Base.CreateScrubOptions();
+        try
         {
-            if (--looks < 0)
+            using var rows = new RowCursor(Base, keyspace, options);
+            for (var more = rows.Seek(prefix); more && count <= most && rows.Key.StartsWith(prefix); more = rows.Next())
             {
-                break;
+                var weight = WeightOf(rows.Row.Value.Length);
+                looks -= weight;
+                if (looks < 0)
+                {
+                    break;
+                }
+
+                // One that is staged was counted above, or is gone.
+                count += _overlay.TryGet(keyspace, rows.Key, out _) ? 0 : weight;
             }
 
-            // One that is staged was counted above, or is gone.
-            count += _overlay.TryGet(keyspace, rows.Key, out _) ? 0 : 1;
+            return count;
         }
-
-        return count;
+        finally
+        {
+            NativeCall.Api.rocksdb_readoptions_destroy(options);
+        }
     }
+
+    /// <summary>As how many rows one counts.</summary>
+    internal static int WeightOf(int valueBytes) => 1 + (valueBytes / Limits.PrefixRowBytes);
 
     /// <summary>
     /// One range in place of a row each: a replica need not look for what is there, and the batch stays small. Who applies a record does not count;
@@ -48,7 +63,7 @@ public sealed partial class ApplyBatch
         StorageKeys.WriteData(start, header.Keyspace, prefix);
         start.CopyTo(end);
         _batch.DeleteRange(Family(ColumnFamily.Data), start, StorageKeys.Behind(end[..start.Length]));
-        Base.Database.Hot.TouchPrefix(start, header.Revision);
+        _deletedPrefixes.Add(start.ToArray());
         _overlay.DeletePrefix(header.Keyspace, header.Revision, prefix);
     }
 }

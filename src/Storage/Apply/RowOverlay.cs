@@ -91,7 +91,7 @@ internal sealed class RowOverlay
         return Revision.None;
     }
 
-    /// <summary>Rows that are there after all that was staged, and whose key begins with a prefix.</summary>
+    /// <summary>Rows that are there after all that was staged, and whose key begins with a prefix, each by its weight.</summary>
     public int CountRows(KeyspaceId keyspace, ReadOnlySpan<byte> prefix)
     {
         var count = 0;
@@ -99,7 +99,7 @@ internal sealed class RowOverlay
         {
             if (staged.Exists && row.Keyspace == keyspace && row.Key.Span.StartsWith(prefix) && staged.Revision >= PrefixDeletedAt(keyspace, row.Key.Span))
             {
-                count++;
+                count += ApplyBatch.WeightOf(staged.Value.Length);
             }
         }
 

@@ -13,6 +13,9 @@ internal sealed class Database
 {
     private const int Levels = 7;
 
+    /// <summary>Prefix deletes and deletes of keyspaces after which the memtable of <c>data</c> is written out.</summary>
+    private const int MaxMemtableRanges = 1_000;
+
     private static readonly string[] Names = ["default", "meta", "data", "log", "keyspaceLog", "expiry", "raft"];
 
     private readonly IntPtr _handle;
@@ -123,6 +126,8 @@ internal sealed class Database
         api.rocksdb_options_set_max_write_buffer_number(options, 4);
         if (family == ColumnFamily.Data)
         {
+            // Every read looks through the ranges of the memtable, and each new one has them sorted again. In tables they are cheap.
+            api.rocksdb_options_set_memtable_max_range_deletions(options, MaxMemtableRanges);
             api.rocksdb_block_based_options_set_data_block_index_type(table, 1);
             api.rocksdb_block_based_options_set_data_block_hash_ratio(table, 0.75);
             api.rocksdb_block_based_options_set_filter_policy(table, api.rocksdb_filterpolicy_create_bloom_full(10));

@@ -10,10 +10,10 @@ public ref struct RowCursor
     private readonly KeyspaceId _keyspace;
     private DbIterator _iterator;
 
-    internal RowCursor(View view, KeyspaceId keyspace)
+    internal RowCursor(View view, KeyspaceId keyspace, IntPtr options)
     {
         _keyspace = keyspace;
-        _iterator = new(view.Database, view.ReadOptions, ColumnFamily.Data);
+        _iterator = new(view.Database, options, ColumnFamily.Data);
     }
 
     /// <summary>The key without its keyspace; valid until the next move.</summary>

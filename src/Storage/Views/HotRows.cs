@@ -17,6 +17,11 @@ internal sealed class HotRows
     /// <summary>Larger rows, with their keys, do not enter: they would take the place of many.</summary>
     public const int MaxRowBytes = 1_024;
 
+    /// <summary>With more prefixes at once every row goes: to look which stay takes longer than to read them again.</summary>
+    private const int MaxComparedPrefixes = 16;
+
+    private static readonly byte[][] AllRows = [[]];
+
     private const int Ways = 8;
     private const int SeenSlots = 1 << 16;
 
@@ -163,20 +168,20 @@ internal sealed class HotRows
     }
 
     /// <summary>Rows of whole keyspaces change or go: before the View with that is published.</summary>
-    public void TouchAll(Revision revision) => TouchPrefix([], revision);
+    public void TouchAll(Revision revision) => TouchPrefixes(AllRows, revision);
 
-    /// <summary>All rows with a prefix go: before the View with that is published.</summary>
-    /// <param name="prefix">With the keyspace in front; empty for every row.</param>
-    public void TouchPrefix(ReadOnlySpan<byte> prefix, Revision revision)
+    /// <summary>All rows with any of these prefixes go: before the View with that is published.</summary>
+    /// <param name="prefixes">Each with the keyspace in front.</param>
+    public void TouchPrefixes(IReadOnlyList<byte[]> prefixes, Revision revision)
     {
-        for (var i = 0; i < _sets.Length; i++)
+        for (var i = 0; prefixes.Count > 0 && i < _sets.Length; i++)
         {
             lock (_sets[i].Gate)
             {
                 _sets[i].Touched = revision > _sets[i].Touched ? revision : _sets[i].Touched;
                 for (var place = i * Ways; place < (i + 1) * Ways; place++)
                 {
-                    if (_rows[place] is { } row && row.StartsWith(prefix))
+                    if (_rows[place] is { } row && (prefixes.Count > MaxComparedPrefixes || row.StartsWithAny(prefixes)))
                     {
                         Volatile.Write(ref _rows[place], null);
                     }
@@ -205,5 +210,16 @@ internal sealed class HotRow(ulong hash, byte[] dataKey, byte[] value)
 
     public bool Is(ReadOnlySpan<byte> other) => other.SequenceEqual(dataKey);
 
-    public bool StartsWith(ReadOnlySpan<byte> prefix) => dataKey.AsSpan().StartsWith(prefix);
+    public bool StartsWithAny(IReadOnlyList<byte[]> prefixes)
+    {
+        foreach (var prefix in prefixes)
+        {
+            if (dataKey.AsSpan().StartsWith(prefix))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
 }

@@ -56,7 +56,7 @@ public sealed class View : IDisposable
     }
 
     /// <summary>Rows of one keyspace in key order.</summary>
-    public RowCursor OpenRows(KeyspaceId keyspace) => new(this, keyspace);
+    public RowCursor OpenRows(KeyspaceId keyspace) => new(this, keyspace, ReadOptions);
 
     /// <summary>Records of the change log in revision order.</summary>
     public LogCursor OpenLog() => new(this);

@@ -380,6 +380,59 @@ public sealed class EmbeddedReplicaTests(SharedCluster shared) : IDisposable
     }
 
     [Fact]
+    public async Task An_application_that_waits_in_a_context_of_one_thread_gets_its_answers_and_holds_nobody_up()
+    {
+        await using var replica = await StartAsync("context", Cluster.Gateway("eu"));
+        await replica.Catalog.CreateAsync("context", cancellation: Stop);
+        var keyspace = replica.Keyspace("context");
+        using var context = new OneThread();
+        for (var i = 0; i < 10; i++)
+        {
+            // The thread of the context stands still in each of them until it has its answer.
+            var written = await context.RunAsync(() => keyspace.PutAsync("k", $"v{i}", cancellation: Stop).AsTask().GetAwaiter().GetResult());
+            var read = await context.RunAsync(() => keyspace.GetAsync("k", cancellation: Stop).AsTask().GetAwaiter().GetResult());
+            Assert.Equal((written.Revision, $"v{i}"), (read!.Revision, read.Text));
+        }
+    }
+
+    /// <summary>As the user interface of a program has it: one thread, which has to come back for what is posted to it.</summary>
+    private sealed class OneThread : SynchronizationContext, IDisposable
+    {
+        private readonly System.Collections.Concurrent.BlockingCollection<Action> _work = [];
+
+        public OneThread() => new Thread(() =>
+        {
+            SetSynchronizationContext(this);
+            foreach (var work in _work.GetConsumingEnumerable())
+            {
+                work();
+            }
+        })
+        { IsBackground = true }.Start();
+
+        public override void Post(SendOrPostCallback d, object? state) => _work.Add(() => d(state));
+
+        public Task<T> RunAsync<T>(Func<T> work)
+        {
+            var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
+            _work.Add(() =>
+            {
+                try
+                {
+                    done.SetResult(work());
+                }
+                catch (Exception e)
+                {
+                    done.SetException(e);
+                }
+            });
+            return done.Task;
+        }
+
+        public void Dispose() => _work.CompleteAdding();
+    }
+
+    [Fact]
     public async Task A_replica_that_is_stopped_still_reads_and_one_that_is_disposed_does_not_run()
     {
         await using var replica = await StartAsync("ends", Cluster.Gateway("hub"), options => options.Deadline = TimeSpan.FromSeconds(5));
@@ -391,11 +444,24 @@ public sealed class EmbeddedReplicaTests(SharedCluster shared) : IDisposable
         var e = await Assert.ThrowsAsync<StorageException>(async () => await StartAsync("ends", Cluster.Gateway("hub")));
         Assert.Equal(StorageFault.InUse, e.Fault);
 
+        // A watch goes on as well.
+        var asked = 0;
+        var watching = Task.Run(
+            async () =>
+            {
+                await foreach (var _ in keyspace.WatchAsync(cancellation: Stop))
+                {
+                    asked++;
+                }
+            },
+            Stop);
+        await Eventually.TrueAsync(() => asked > 0, "the beginning of the watch", Stop);
         await replica.StopAsync(Stop);
         Assert.Equal("v", TryGet(keyspace, "k"));
         Assert.Equal("v", (await keyspace.GetAsync("k", cancellation: Stop))!.Text);
 
         await replica.DisposeAsync();
+        await Assert.ThrowsAsync<ObjectDisposedException>(() => watching);
         await replica.DisposeAsync();
         Assert.Throws<ObjectDisposedException>(() => TryGet(keyspace, "k"));
         await Assert.ThrowsAsync<ObjectDisposedException>(async () => await keyspace.GetAsync("k", cancellation: Stop));
