@@ -1,6 +1,4 @@
 using System.Diagnostics;
-using System.Net;
-using System.Net.Sockets;
 using Etcdserverpb;
 using Google.Protobuf;
 using Grpc.Core;
@@ -27,25 +25,16 @@ internal sealed class EtcdPeer : IPeer
 
     public async Task StartAsync(string directory, CancellationToken stop)
     {
-        var ports = FreePorts(6);
+        var ports = Servers.FreePorts(6);
         var cluster = string.Join(',', Enumerable.Range(0, 3).Select(i => $"e{i}=http://127.0.0.1:{ports[i]}"));
         for (var i = 0; i < 3; i++)
         {
-            var start = new ProcessStartInfo("etcd",
-            [
+            _servers.Add(Servers.Start(
+                "etcd",
                 "--name", $"e{i}", "--data-dir", Path.Combine(directory, $"e{i}"), "--log-level", "error", "--quota-backend-bytes", "4294967296",
                 "--listen-peer-urls", $"http://127.0.0.1:{ports[i]}", "--initial-advertise-peer-urls", $"http://127.0.0.1:{ports[i]}",
                 "--listen-client-urls", $"http://127.0.0.1:{ports[3 + i]}", "--advertise-client-urls", $"http://127.0.0.1:{ports[3 + i]}",
-                "--initial-cluster", cluster, "--initial-cluster-state", "new",
-            ])
-            {
-                RedirectStandardError = true,
-                RedirectStandardOutput = true,
-            };
-            var server = Process.Start(start)!;
-            _ = server.StandardError.ReadToEndAsync(CancellationToken.None);
-            _ = server.StandardOutput.ReadToEndAsync(CancellationToken.None);
-            _servers.Add(server);
+                "--initial-cluster", cluster, "--initial-cluster-state", "new"));
         }
 
         _ports = [.. ports.Skip(3)];
@@ -103,23 +92,9 @@ internal sealed class EtcdPeer : IPeer
 
     public long LargestResidentBytes() => _servers.Max(server => Sizes.ResidentBytes(server.Id));
 
-    private static List<int> FreePorts(int count)
-    {
-        var listeners = Enumerable.Range(0, count).Select(_ => new TcpListener(IPAddress.Loopback, 0)).ToList();
-        listeners.ForEach(listener => listener.Start());
-        var ports = listeners.ConvertAll(listener => ((IPEndPoint)listener.LocalEndpoint).Port);
-        listeners.ForEach(listener => listener.Dispose());
-        return ports;
-    }
-
     public async ValueTask DisposeAsync()
     {
         _channel?.Dispose();
-        foreach (var server in _servers)
-        {
-            server.Kill();
-            await server.WaitForExitAsync();
-            server.Dispose();
-        }
+        await Servers.StopAsync(_servers);
     }
 }
