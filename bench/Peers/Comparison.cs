@@ -39,17 +39,17 @@ internal static class Comparison
         AnsiConsole.Write(table);
     }
 
-    private static double Median(IEnumerable<double> values)
+    public static double Median(IEnumerable<double> values)
     {
         var sorted = values.Order().ToList();
         return sorted[sorted.Count / 2];
     }
 
-    private static string Ratios(List<double> ratios) => ratios.Count == 0
+    public static string Ratios(List<double> ratios) => ratios.Count == 0
         ? ""
         : string.Create(CultureInfo.InvariantCulture, $"{Median(ratios):0.00} ({ratios.Min():0.00} to {ratios.Max():0.00})");
 
-    private static string Text(double value) => value.ToString("N0", CultureInfo.InvariantCulture);
+    public static string Text(double value) => value.ToString("N0", CultureInfo.InvariantCulture);
 
-    private static string Milliseconds(double microseconds) => (microseconds / 1_000).ToString("0.00", CultureInfo.InvariantCulture);
+    public static string Milliseconds(double microseconds, string format = "0.00") => (microseconds / 1_000).ToString(format, CultureInfo.InvariantCulture);
 }

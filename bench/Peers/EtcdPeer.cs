@@ -20,6 +20,9 @@ internal sealed class EtcdPeer : IPeer
     /// <summary>Asks the leader.</summary>
     public KV.KVClient Client => _client!;
 
+    /// <summary>Ids of the members' processes.</summary>
+    public List<int> Processes => _servers.ConvertAll(server => server.Id);
+
     /// <summary>A way to a member that does not lead.</summary>
     public GrpcChannel Follower() => GrpcChannel.ForAddress($"http://127.0.0.1:{_ports.First(port => $"127.0.0.1:{port}" != _channel!.Target)}");
 

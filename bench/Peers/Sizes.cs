@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Text;
 
@@ -36,5 +37,12 @@ internal static class Sizes
     {
         var line = File.ReadLines($"/proc/{process}/status").First(line => line.StartsWith("VmRSS", StringComparison.Ordinal));
         return 1024 * long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture);
+    }
+
+    /// <summary>What a process has had of the processors, user and kernel, since it was started. In steps of 10 ms, as <c>/proc/PID/stat</c> has it.</summary>
+    public static TimeSpan ProcessorTime(int process)
+    {
+        using var running = Process.GetProcessById(process);
+        return running.TotalProcessorTime;
     }
 }
