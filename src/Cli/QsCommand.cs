@@ -14,6 +14,24 @@ public static class QsCommand
     /// <summary>Runs one command line. Results go to <paramref name="output"/>, messages to <paramref name="errors"/>.</summary>
     public static async Task<int> RunAsync(string[] args, Stream output, TextWriter errors)
     {
+        var result = Parse(Build(output, errors), args);
+        if (result.Errors.Count > 0)
+        {
+            foreach (var error in result.Errors)
+            {
+                await errors.WriteLineAsync($"qs: {error.Message}");
+            }
+
+            await errors.WriteLineAsync("Try 'qs --help'.");
+            return ExitCodes.Usage;
+        }
+
+        return await result.InvokeAsync(new() { EnableDefaultExceptionHandler = false });
+    }
+
+    /// <summary>The whole tree, which does nothing before it is invoked.</summary>
+    internal static RootCommand Build(Stream output, TextWriter errors)
+    {
         var common = new CommonOptions();
         var root = new RootCommand("qs: reads, writes and inspects a Quicksilver cluster.");
         root.Options.Add(common.Gateway);
@@ -38,22 +56,11 @@ public static class QsCommand
         root.Subcommands.Add(LagCommand.Build(Add));
         root.Subcommands.Add(VerifyCommand.Build(Add));
         root.Subcommands.Add(HubCommands.Build(Add));
-
-        // A value may begin with '@'; it is not the name of a file with arguments.
-        var result = root.Parse(args, new() { ResponseFileTokenReplacer = null });
-        if (result.Errors.Count > 0)
-        {
-            foreach (var error in result.Errors)
-            {
-                await errors.WriteLineAsync($"qs: {error.Message}");
-            }
-
-            await errors.WriteLineAsync("Try 'qs --help'.");
-            return ExitCodes.Usage;
-        }
-
-        return await result.InvokeAsync(new() { EnableDefaultExceptionHandler = false });
+        return root;
     }
+
+    /// <summary>A value may begin with '@'; it is not the name of a file with arguments.</summary>
+    internal static ParseResult Parse(RootCommand root, string[] args) => root.Parse(args, new() { ResponseFileTokenReplacer = null });
 
     internal static async Task<int> InvokeAsync(
         CommonOptions common, ParseResult parsed, Func<ParseResult, Invocation, Task<int>> run, Stream output, TextWriter errors, CancellationToken cancellation)
