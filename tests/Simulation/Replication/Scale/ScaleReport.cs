@@ -19,7 +19,7 @@ internal static class ScaleReport
             "",
             "Simulated, not measured: `Ten_thousand_nodes_are_told` (`tests/Simulation/Replication`) writes this. How:",
             "",
-            "```",
+            "```sh",
             "QS_SCALE_REPORT=docs/scale.md dotnet run -c Release --project tests/Simulation -- -explicit only -method '*.Ten_thousand_nodes_are_told'",
             "```",
             "",
