@@ -41,6 +41,9 @@ public static class SettingsReader
         "Development:DataDirectory", "Development:GatewayPort", "Development:HttpPort", "Development:SiloPort", "Development:RaftPort",
     };
 
+    /// <summary>Every setting that there is, below the section; docs/operations.md has a row for each.</summary>
+    internal static IEnumerable<string> Keys => NodeKeys.Concat(DevelopmentKeys);
+
     /// <summary>
     /// Reads the settings. Without any, the development cluster, unless <paramref name="environment"/> says otherwise. Throws
     /// <see cref="ConfigurationException"/>.
