@@ -175,6 +175,27 @@ public sealed class QsTests(SharedCluster shared)
     }
 
     [Fact]
+    public async Task Keyspaces_members_and_lag_are_listed_for_people_and_scripts()
+    {
+        await Cluster.QsAsync("hub", "keyspace", "create", "qs-listed", "--shards", "4");
+        var names = await Cluster.QsAsync("hub", "keyspace", "list");
+        Assert.Equal(0, names.ExitCode);
+        Assert.Contains("qs-listed", names.Output.Split('\n'));
+        var listed = Lines(await Cluster.QsAsync("hub", "keyspace", "list", "--json")).Single(keyspace => keyspace.GetProperty("name").GetString() == "qs-listed");
+        Assert.Equal((4, false), (listed.GetProperty("shards").GetInt32(), listed.GetProperty("skipUnchanged").GetBoolean()));
+
+        var lag = await Cluster.QsAsync("us", "lag", "--json");
+        Assert.Equal(0, lag.ExitCode);
+        Assert.Equal(["eu", "us"], Lines(lag).Select(node => node.GetProperty("node").GetString()).Order());
+        Assert.All(Lines(lag), node => Assert.True(node.GetProperty("behindNewest").GetInt64() >= 0));
+
+        var members = await Cluster.QsAsync("hub", "hub", "list", "--json");
+        Assert.Equal(0, members.ExitCode);
+        var member = Assert.Single(Lines(members));
+        Assert.Equal(("hub", "leader"), (member.GetProperty("node").GetString(), member.GetProperty("role").GetString()));
+    }
+
+    [Fact]
     public async Task What_is_no_gateway_is_said_to_be_none()
     {
         var http = await QsRun.StartAsync("get", "a", "b", "--gateway", $"127.0.0.1:{Cluster.HttpPort("eu")}", "--timeout", "3");
@@ -208,6 +229,9 @@ public sealed class QsTests(SharedCluster shared)
         Assert.Equal((2, ""), (run.ExitCode, run.Output));
         Assert.StartsWith("qs: ", run.Errors, StringComparison.Ordinal);
     }
+
+    private static List<JsonElement> Lines(QsRun run) =>
+        [.. run.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => JsonDocument.Parse(line).RootElement)];
 
     private static JsonElement Json(QsRun run) => JsonDocument.Parse(run.Output).RootElement;
 }
