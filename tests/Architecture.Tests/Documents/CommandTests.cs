@@ -66,6 +66,7 @@ public sealed class CommandTests
         ["bench/local.sh"] = "Measures for minutes, and nothing else may run meanwhile.",
         ["bench/peers.sh"] = "Measures for minutes, beside an etcd that tests do without.",
         ["bench/peers.sh --propagation"] = "Measures for minutes, beside an etcd that tests do without.",
+        ["bench/peers.sh --reads"] = "Measures for minutes, beside an etcd that tests do without.",
         ["bench/failover.sh"] = "Measures for minutes, and nothing else may run meanwhile.",
         ["bench/wan.sh"] = "Measures for minutes, and nothing else may run meanwhile.",
         ["bench/wan.sh --loss 1"] = "Measures for minutes, as root.",
