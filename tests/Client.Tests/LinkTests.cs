@@ -68,6 +68,27 @@ public sealed class LinkTests : IDisposable
     }
 
     [Fact]
+    public async Task An_address_from_which_nothing_comes_back_does_not_hide_one_that_answers()
+    {
+        using var silent = new TcpListener(IPAddress.Loopback, 0);
+        silent.Start();
+        var probe = GatewayProbe.AskAnyAsync([(IPEndPoint)silent.LocalEndpoint, (IPEndPoint)_listener.LocalEndpoint], Timeout, Stop);
+        using var client = await Accept(Hello.Encode());
+        var answer = await probe;
+        Assert.Equal(ProbeResult.Quicksilver, answer.Result);
+        Assert.Equal((IPEndPoint)_listener.LocalEndpoint, answer.Endpoint);
+    }
+
+    [Fact]
+    public async Task Of_addresses_that_all_fail_the_one_that_says_most_is_told()
+    {
+        var probe = GatewayProbe.AskAnyAsync([new(IPAddress.Loopback, Ports.Free()), (IPEndPoint)_listener.LocalEndpoint], Timeout, Stop);
+        using var client = await Accept("-ERR unknown command\r\n"u8.ToArray());
+        Assert.Equal(ProbeResult.SomethingElse, (await probe).Result);
+        Assert.Equal(ProbeResult.Refused, (await GatewayProbe.AskAnyAsync([], Timeout, Stop)).Result);
+    }
+
+    [Fact]
     public async Task A_closed_port_is_refused() => Assert.Equal((ProbeResult.Refused, null), await Ask(Ports.Free()) is var probe ? (probe.Result, probe.Hello) : default);
 
     [Fact]

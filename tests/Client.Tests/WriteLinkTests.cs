@@ -161,6 +161,17 @@ public sealed class WriteLinkTests : IAsyncDisposable
         Assert.Equal(0, _opens);
     }
 
+    [Theory]
+    [InlineData("")]
+    [InlineData("nowhere")]
+    [InlineData("::1:1")]
+    public void A_name_that_is_no_address_is_not_gone_to_and_the_answer_with_it_is_heard(string gateway)
+    {
+        Name(_reads.Current!, gateway);
+        Assert.Equal(0, _opens);
+        Assert.Equal("a:1", _writes.Current!.Gateway);
+    }
+
     public async ValueTask DisposeAsync()
     {
         await _writes.DisposeAsync();

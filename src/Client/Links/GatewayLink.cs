@@ -2,10 +2,8 @@ using System.Collections.Concurrent;
 using System.Net;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
-using Orleans.Configuration;
 using Quicksilver.Contracts;
 using Quicksilver.Model;
 
@@ -41,7 +39,8 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
     private readonly ILogger _logger;
     private readonly CancellationTokenSource _stop = new();
     private readonly Lock _gate = new();
-    private TaskCompletionSource<LinkSession> _up = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly SessionSlot _slot;
+    private readonly GatewayChoice _choice;
     private string _trouble = "not started";
     private bool _wrongCounterpart;
     private bool _saidNobody;
@@ -66,19 +65,14 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
         _options = options;
         _order = order ?? (() => options.Gateways);
         _time = time;
+        _slot = new(time);
+        _choice = new(options.PreferenceGrace, time);
         _loggers = loggers;
         _logger = loggers.CreateLogger<GatewayLink>();
     }
 
     /// <summary>The session, or null while there is none.</summary>
-    public LinkSession? Current
-    {
-        get
-        {
-            var up = Volatile.Read(ref _up).Task;
-            return up.IsCompletedSuccessfully && !up.Result.Lost.IsCancellationRequested ? up.Result : null;
-        }
-    }
+    public LinkSession? Current => _slot.Current;
 
     /// <summary>Why there is no session, for people.</summary>
     public string Trouble => Volatile.Read(ref _trouble);
@@ -106,22 +100,9 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
             return current;
         }
 
-        var start = _time.GetTimestamp();
         try
         {
-            while (true)
-            {
-                var up = Volatile.Read(ref _up);
-                var left = timeout - _time.GetElapsedTime(start);
-                var session = await up.Task.WaitAsync(left > TimeSpan.Zero ? left : TimeSpan.Zero, _time, cancellation).ConfigureAwait(false);
-                if (!session.Lost.IsCancellationRequested)
-                {
-                    return session;
-                }
-
-                // Lost this moment, and its loop has not put the next one in its place yet. Whoever sees it does.
-                Interlocked.CompareExchange(ref _up, new(TaskCreationOptions.RunContinuationsAsynchronously), up);
-            }
+            return await _slot.WaitAsync(timeout, cancellation).ConfigureAwait(false);
         }
         catch (TimeoutException)
         {
@@ -156,9 +137,9 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
             while (true)
             {
                 var began = _time.GetTimestamp();
-                if (await ChooseAsync().ConfigureAwait(false) is { } chosen)
+                if (await ChooseAsync().ConfigureAwait(false) is { } chosen && !await HoldAsync(chosen.Address, chosen.Endpoint, chosen.Hello).ConfigureAwait(false))
                 {
-                    await HoldAsync(chosen.Address, chosen.Endpoint, chosen.Hello).ConfigureAwait(false);
+                    _choice.OnFailed(chosen.Gateway);
                 }
 
                 // A gateway that says hello and hangs up at once must not be asked without a pause.
@@ -174,35 +155,47 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
         }
     }
 
-    /// <summary>Asks all gateways at once and takes the first in order of preference that is one.</summary>
-    private async Task<(GatewayAddress Address, IPEndPoint Endpoint, GatewayHello Hello)?> ChooseAsync()
+    /// <summary>Asks all gateways at once and takes the first in order of preference that is one, as <see cref="GatewayChoice"/> says.</summary>
+    private async Task<(string Gateway, GatewayAddress Address, IPEndPoint Endpoint, GatewayHello Hello)?> ChooseAsync()
     {
-        var order = _order();
-        if (order.Count == 0)
+        var order = _choice.Order(_order());
+        if (order.Length == 0)
         {
             SetTrouble("none of the gateways may be used now", wrongCounterpart: false);
             return null;
         }
 
-        var asked = order.Select(gateway =>
+        using var enough = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
+        var addresses = order.Select(GatewayAddress.Parse).ToList();
+        var asked = addresses.ConvertAll(address => ProbeAsync(address, enough.Token));
+        try
         {
-            var address = GatewayAddress.Parse(gateway);
-            return (Address: address, Answer: ProbeAsync(address));
-        }).ToList();
-        var troubles = new List<string>();
-        var wrong = 0;
-        foreach (var (address, answer) in asked)
-        {
-            var probe = await answer.ConfigureAwait(false);
-            if (probe is { Hello: { } hello, Endpoint: { } endpoint })
+            if (await _choice.FirstAsync(asked, enough.Token).ConfigureAwait(false) is { } first)
             {
-                return (address, endpoint, hello);
+                var (_, hello, _, endpoint) = await asked[first].ConfigureAwait(false);
+                return (order[first], addresses[first], endpoint!, hello!);
             }
 
-            wrong += probe.Result == ProbeResult.SomethingElse ? 1 : 0;
-            troubles.Add(probe.Result == ProbeResult.SomethingElse
-                ? $"{address} is not a Quicksilver gateway ({probe.Detail})"
-                : $"{address} does not answer ({probe.Detail})");
+            await SayNobodyAsync(addresses, asked).ConfigureAwait(false);
+            return null;
+        }
+        finally
+        {
+            await enough.CancelAsync().ConfigureAwait(false);
+            await ((Task)Task.WhenAll(asked)).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    private async Task SayNobodyAsync(List<GatewayAddress> addresses, List<Task<Probe>> asked)
+    {
+        var troubles = new List<string>();
+        var wrong = 0;
+        for (var i = 0; i < asked.Count; i++)
+        {
+            var probe = await asked[i].ConfigureAwait(false);
+            var isWrong = probe.Result == ProbeResult.SomethingElse;
+            wrong += isWrong ? 1 : 0;
+            troubles.Add(isWrong ? $"{addresses[i]} is not a Quicksilver gateway ({probe.Detail})" : $"{addresses[i]} does not answer ({probe.Detail})");
         }
 
         SetTrouble(string.Join("; ", troubles), wrong == asked.Count);
@@ -212,17 +205,15 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
             _saidNobody = true;
             LogNobody(Trouble);
         }
-
-        return null;
     }
 
     /// <summary>
     /// Asks a gateway, and asks it again beside while there is no answer: where packets were lost, a question stays lost, and the way
     /// may be open again for the next. The first that is answered by a gateway counts, and a failure where all have failed.
     /// </summary>
-    private async Task<Probe> ProbeAsync(GatewayAddress address)
+    private async Task<Probe> ProbeAsync(GatewayAddress address, CancellationToken enough)
     {
-        using var done = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
+        using var done = CancellationTokenSource.CreateLinkedTokenSource(enough);
         var asked = new List<Task<Probe>>();
         var start = _time.GetTimestamp();
         try
@@ -255,33 +246,40 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
         }
     }
 
-    /// <summary>Connects to a gateway and stays until it is lost.</summary>
-    private async Task HoldAsync(GatewayAddress address, IPEndPoint endpoint, GatewayHello hello)
+    /// <summary>Connects to a gateway and stays until it is lost. False where it said hello and could not be used, or fell silent.</summary>
+    private async Task<bool> HoldAsync(GatewayAddress address, IPEndPoint endpoint, GatewayHello hello)
     {
         using var lost = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
         var connections = new ConcurrentDictionary<ConnectionContext, byte>();
+        var isUp = false;
         IHost? host = null;
         try
         {
-            host = BuildHost(endpoint, hello, connections, lost);
+            // Not in line: callbacks of calls must neither run inside nor throw into a handler of Orleans. A connection that ends before there is a
+            // session is told by what the start of the host throws.
+            host = GatewayHost.Build(
+                endpoint, hello, _options, connections,
+                onLost: () => _ = CancelAsync(lost), onClosed: () => _ = Volatile.Read(ref isUp) ? CancelAsync(lost) : Task.CompletedTask, _time, _loggers);
             using (var limit = CancellationTokenSource.CreateLinkedTokenSource(lost.Token))
             {
-                limit.CancelAfter(_options.ResponseTimeout);
+                limit.CancelAfter(_options.ConnectTimeout);
                 await host.StartAsync(limit.Token).ConfigureAwait(false);
             }
 
+            Volatile.Write(ref isUp, true);
             var grains = host.Services.GetRequiredService<IGrainFactory>();
             (_saidNobody, _saidFailed) = (false, null);
             LogUp(address.ToString(), hello.Node.Value, hello.Region.Value);
             lock (_gate)
             {
                 _held = lost;
-                Volatile.Read(ref _up).TrySetResult(new(new GrainCalls(grains), hello, address.ToString(), lost.Token));
+                _slot.Set(new(new GrainCalls(grains), hello, address.ToString(), lost.Token));
             }
 
             await HeartbeatAsync(grains, lost.Token).ConfigureAwait(false);
             LogLost(address.ToString());
             SetTrouble($"the link to {address} was lost", wrongCounterpart: false);
+            return lost.IsCancellationRequested;
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
@@ -297,16 +295,13 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
 
                 SetTrouble($"the connection to {address} failed ({e.Message})", wrongCounterpart: false);
             }
+
+            return false;
         }
         finally
         {
             // Order matters: first nobody new gets the session, then its calls are let go, then its connections are cut.
-            // One who waits may have put the next in its place already, and waits for that.
-            if (Volatile.Read(ref _up) is { Task.IsCompleted: true } up)
-            {
-                Interlocked.CompareExchange(ref _up, new(TaskCreationOptions.RunContinuationsAsynchronously), up);
-            }
-
+            _slot.Clear();
             await CancelAsync(lost).ConfigureAwait(false);
             foreach (var connection in connections.Keys)
             {
@@ -347,54 +342,6 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
                 misses++;
             }
         }
-    }
-
-    private IHost BuildHost(
-        IPEndPoint endpoint, GatewayHello hello, ConcurrentDictionary<ConnectionContext, byte> connections, CancellationTokenSource lost)
-    {
-        // Empty: no configuration files, no watchers, no signal handlers beside those of the process.
-        var builder = Host.CreateEmptyApplicationBuilder(new() { DisableDefaults = true });
-        builder.Services.Replace(ServiceDescriptor.Singleton<IHostLifetime, NestedHostLifetime>());
-        builder.Services.AddSingleton(_loggers);
-        builder.Services.TryAddSingleton(_time);
-
-        // What the gateway calls itself, where it says so; the connection goes where the answer came from.
-        var name = hello.Gateways is [var own, ..] && IPEndPoint.TryParse(own, out var parsed) ? parsed : endpoint;
-        builder.UseOrleansClient(client => client
-            .Configure<ClusterOptions>(o =>
-            {
-                o.ClusterId = hello.OrleansClusterId;
-                o.ServiceId = hello.OrleansServiceId;
-            })
-            .UseStaticClustering(name)
-            .UseConnectionRetryFilter((_, _) => Task.FromResult(false))
-            .Configure<ConnectionOptions>(o => o.OpenConnectionTimeout = _options.ProbeTimeout)
-            .Configure<ClientMessagingOptions>(o =>
-            {
-                o.ResponseTimeout = _options.ResponseTimeout;
-                o.CancelRequestOnTimeout = true;
-                o.MaxMessageBodySize = Limits.MaxMessageBytes;
-                o.MaxMessageHeaderSize = Limits.MaxMessageHeaderBytes;
-            })
-            .Configure<ClientConnectionOptions>(o => o.ConfigureConnection(connection => connection.Use(next => async context =>
-            {
-                connections.TryAdd(context, 0);
-                try
-                {
-                    await next(context).ConfigureAwait(false);
-                }
-                finally
-                {
-                    connections.TryRemove(context, out _);
-                }
-            })))
-            .AddClusterConnectionLostHandler((_, _) =>
-            {
-                // Not in line: callbacks of calls must neither run inside nor throw into a handler of Orleans.
-                _ = CancelAsync(lost);
-            }));
-        MappedConnectionFactory.Wrap(builder.Services, endpoint);
-        return builder.Build();
     }
 
     /// <summary>
@@ -446,17 +393,8 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
         await CancelAsync(_stop).ConfigureAwait(false);
         await _loop.ConfigureAwait(false);
         await _closing.ConfigureAwait(false);
-        Volatile.Read(ref _up).TrySetException(new ObjectDisposedException(nameof(GatewayLink)));
-        _ = Volatile.Read(ref _up).Task.Exception;
+        _slot.Close(new ObjectDisposedException(nameof(GatewayLink)));
         _stop.Dispose();
-    }
-
-    /// <summary>A nested host lives as long as its owner says; signals are for the process.</summary>
-    private sealed class NestedHostLifetime : IHostLifetime
-    {
-        public Task WaitForStartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-
-        public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
     }
 
     [LoggerMessage(1, LogLevel.Information, "Link to {Gateway} is up (node {Node}, region {Region}).")]

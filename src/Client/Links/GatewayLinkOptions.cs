@@ -21,6 +21,15 @@ public sealed record GatewayLinkOptions
     /// <summary>A gateway that has not answered for this long is asked once more beside. Default 500 ms.</summary>
     public TimeSpan ProbeAgainPeriod { get; init; } = TimeSpan.FromMilliseconds(500);
 
+    /// <summary>
+    /// How much longer a gateway may take to say who it is than one that comes behind it in the order of preference. Default 500 ms: longer than any
+    /// way in this world, with one question lost.
+    /// </summary>
+    public TimeSpan PreferenceGrace { get; init; } = TimeSpan.FromMilliseconds(500);
+
+    /// <summary>How long a gateway that said who it is may take until calls can be made. Default 5 s.</summary>
+    public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(5);
+
     /// <summary>Pause between two rounds over the gateways when none answers. Default 250 ms.</summary>
     public TimeSpan RetryPeriod { get; init; } = TimeSpan.FromMilliseconds(250);
 
@@ -49,6 +58,7 @@ public sealed record GatewayLinkOptions
         {
             (nameof(HeartbeatPeriod), HeartbeatPeriod), (nameof(HeartbeatTimeout), HeartbeatTimeout), (nameof(ProbeTimeout), ProbeTimeout),
             (nameof(ProbeAgainPeriod), ProbeAgainPeriod), (nameof(RetryPeriod), RetryPeriod), (nameof(ResponseTimeout), ResponseTimeout),
+            (nameof(PreferenceGrace), PreferenceGrace), (nameof(ConnectTimeout), ConnectTimeout),
         })
         {
             if (value <= TimeSpan.Zero || value > MaxTime)

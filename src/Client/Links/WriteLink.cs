@@ -32,7 +32,7 @@ public sealed partial class WriteLink : ILink
     private readonly ILogger _logger;
     private readonly CancellationTokenSource _stop = new();
     private readonly Lock _gate = new();
-    private readonly HashSet<Task> _closing = [];
+    private readonly RetiredLinks _retired;
     private Followed? _followed;
     private (string Gateway, long At)? _avoided;
     private string? _named;
@@ -57,7 +57,7 @@ public sealed partial class WriteLink : ILink
     /// <param name="reads">Where reads go; not disposed with this.</param>
     /// <param name="options">Those of <paramref name="reads"/>.</param>
     /// <param name="own">The cluster that writes are for, none where it is not known yet; null where the first to answer says it.</param>
-    public WriteLink(GatewayLink reads, GatewayLinkOptions options, TimeProvider time, ILoggerFactory loggers, Func<ClusterUuid>? own = null)
+    public WriteLink(ILink reads, GatewayLinkOptions options, TimeProvider time, ILoggerFactory loggers, Func<ClusterUuid>? own = null)
         : this(
             reads, options.Gateways,
             gateway =>
@@ -85,6 +85,7 @@ public sealed partial class WriteLink : ILink
         _ask = ask;
         _time = time;
         _logger = logger;
+        _retired = new(KeepFor, time);
     }
 
     /// <inheritdoc/>
@@ -121,6 +122,12 @@ public sealed partial class WriteLink : ILink
 
     private void OnNamed(LinkSession from, string gateway, ClusterUuid cluster)
     {
+        if (!GatewayAddress.TryParse(gateway, out _))
+        {
+            // Whatever it means there, here it is nowhere to go; and the answer that came with it must be heard.
+            return;
+        }
+
         if (!Is(from, gateway))
         {
             // Whoever writes once needs no second link.
@@ -227,45 +234,19 @@ public sealed partial class WriteLink : ILink
         }
     }
 
-    /// <summary>Under the lock.</summary>
     private void Retire(Followed? followed)
     {
-        if (followed is null)
+        if (followed is not null)
         {
-            return;
+            _retired.Add(followed.Link);
         }
-
-        var closing = CloseAsync(followed.Link);
-        _closing.Add(closing);
-        _ = closing.ContinueWith(
-            ended =>
-            {
-                lock (_gate)
-                {
-                    _closing.Remove(ended);
-                }
-            },
-            CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
-    }
-
-    private async Task CloseAsync(ILink link)
-    {
-        await Task.Delay(KeepFor, _time, _stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        await link.DisposeAsync().ConfigureAwait(false);
     }
 
     public async ValueTask DisposeAsync()
     {
         await _stop.CancelAsync().ConfigureAwait(false);
-        Task[] closing;
-        lock (_gate)
-        {
-            Retire(_followed);
-            Volatile.Write(ref _followed, null);
-            closing = [.. _closing];
-        }
-
-        await Task.WhenAll(closing).ConfigureAwait(false);
+        Leave();
+        await _retired.DisposeAsync().ConfigureAwait(false);
         _stop.Dispose();
     }
 
