@@ -14,11 +14,15 @@ internal sealed class Caller(ILink link, ILink writes, QuicksilverClientOptions 
     public TimeProvider Time => time;
 
     /// <summary>Starts the clock of one operation. All its calls share it. Throws <see cref="ObjectDisposedException"/> once it is closed.</summary>
-    public Deadline Begin()
+    /// <param name="limit">What the operation says; null for the client's.</param>
+    public Deadline Begin(TimeSpan? limit = null)
     {
         ThrowIfClosed();
-        return new(time, options.Deadline);
+        return new(time, limit ?? options.Deadline);
     }
+
+    /// <summary>True where an operation has the client's deadline.</summary>
+    public bool IsUsual(TimeSpan? limit) => limit is null || limit == options.Deadline;
 
     /// <summary>
     /// No operation begins any more, and none is tried again: without a link each would try until its deadline, and a watch for ever. False
@@ -60,7 +64,8 @@ internal sealed class Caller(ILink link, ILink writes, QuicksilverClientOptions 
                 ThrowIfClosed();
                 if (!await PauseAsync(backoff, deadline, cancellation).ConfigureAwait(false))
                 {
-                    throw new QuicksilverException(QuicksilverErrorCode.Unavailable, $"The read was not answered within {options.Deadline.TotalSeconds:0.#} s: {e.Message}", WriteOutcome.NotAWrite, e);
+                    throw new QuicksilverException(
+                        QuicksilverErrorCode.Unavailable, $"The read was not answered within {deadline.Limit.TotalSeconds:0.###} s ({e.Message}). Try again, with a longer deadline where this one is short.", WriteOutcome.NotAWrite, e);
                 }
             }
         }
@@ -87,14 +92,27 @@ internal sealed class Caller(ILink link, ILink writes, QuicksilverClientOptions 
             return await called.ConfigureAwait(false);
         }
 
-        if (!cancellation.CanBeCanceled)
+        var answered = called.AsTask();
+        try
         {
-            return await called.AsTask().WaitAsync(left, time, session.Lost).ConfigureAwait(false);
-        }
+            if (!cancellation.CanBeCanceled)
+            {
+                return await answered.WaitAsync(left, time, session.Lost).ConfigureAwait(false);
+            }
 
-        using var bound = CancellationTokenSource.CreateLinkedTokenSource(cancellation, session.Lost);
-        return await called.AsTask().WaitAsync(left, time, bound.Token).ConfigureAwait(false);
+            using var bound = CancellationTokenSource.CreateLinkedTokenSource(cancellation, session.Lost);
+            return await answered.WaitAsync(left, time, bound.Token).ConfigureAwait(false);
+        }
+        catch when (!answered.IsCompleted)
+        {
+            LookAtEnd(answered);
+            throw;
+        }
     }
+
+    /// <summary>How it ends is nobody's business any more, but somebody has to look.</summary>
+    private static void LookAtEnd(Task left) =>
+        _ = left.ContinueWith(static ended => _ = ended.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
 
     /// <summary>
     /// Commits one encoded command until its outcome is certain, with the same bytes in every try. What is returned was judged by
@@ -109,7 +127,7 @@ internal sealed class Caller(ILink link, ILink writes, QuicksilverClientOptions 
     {
         // Cancelled before it began, it was certainly not sent; later nobody can tell.
         cancellation.ThrowIfCancellationRequested();
-        var tries = new CommitTries(operationId, isKnownId, options);
+        var tries = new CommitTries(operationId, isKnownId, options, deadline.Limit);
         while (true)
         {
             if (Volatile.Read(ref _isClosed))
@@ -118,9 +136,11 @@ internal sealed class Caller(ILink link, ILink writes, QuicksilverClientOptions 
             }
 
             NextStep next;
+            var isSending = false;
             try
             {
                 var session = await writes.ConnectAsync(deadline.Left, cancellation).ConfigureAwait(false);
+                isSending = true;
                 var (outcome, context) = await TryAsync(send, session, deadline.Left, cancellation).ConfigureAwait(false);
                 next = tries.OnAnswer(outcome, deadline.Left);
                 if (next is { Failure: null, Pause: null })
@@ -135,6 +155,11 @@ internal sealed class Caller(ILink link, ILink writes, QuicksilverClientOptions 
             catch (QuicksilverException e) when (e.OperationId is null && e.Outcome == WriteOutcome.NotCommitted)
             {
                 next = tries.OnNotSent(e, deadline.Left);
+            }
+            catch (ObjectDisposedException) when (!isSending && Volatile.Read(ref _isClosed))
+            {
+                // Closed while it waited for a link: this try sent nothing.
+                continue;
             }
             catch (Exception e) when (e is not (QuicksilverException or OutOfMemoryException))
             {
@@ -205,8 +230,7 @@ internal sealed class Caller(ILink link, ILink writes, QuicksilverClientOptions 
         }
         catch (TimeoutException e)
         {
-            // How it ends is nobody's business any more, but somebody has to look.
-            _ = sent.ContinueWith(static ended => _ = ended.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
+            LookAtEnd(sent);
             throw new TimeoutException("no answer came in time", e);
         }
     }

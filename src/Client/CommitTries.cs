@@ -15,8 +15,9 @@ internal readonly record struct NextStep(QuicksilverException? Failure, TimeSpan
 /// </summary>
 /// <param name="operationId">Names the write in all its tries.</param>
 /// <param name="isKnownId">True where an earlier call may have sent the write: this one cannot say that it never happened.</param>
-/// <param name="options">Pauses and deadline.</param>
-internal sealed class CommitTries(OperationId operationId, bool isKnownId, QuicksilverClientOptions options)
+/// <param name="options">Pauses.</param>
+/// <param name="limit">The deadline of the write, for people; null for that of the options.</param>
+internal sealed class CommitTries(OperationId operationId, bool isKnownId, QuicksilverClientOptions options, TimeSpan? limit = null)
 {
     private readonly Backoff _backoff = new(options.MinBackoff);
 
@@ -43,11 +44,12 @@ internal sealed class CommitTries(OperationId operationId, bool isKnownId, Quick
                 // It becomes valid by itself. A new id could make one write two.
                 return TryAgain("the clock of the node that was asked is behind the id of the write", null, left);
             case CommitKind.Expired when MayHaveHappened || isKnownId:
-                return new(Uncertain($"operation {operationId} is older than the hub remembers"), null, "");
+                // The hub cannot tell any more, however often it is asked.
+                return new(Uncertain($"operation {operationId} is older than the hub remembers", "Read what it was to change."), null, "");
             default:
                 // Refusals are judged anew each time: an earlier try that is still on its way might yet be accepted.
                 return MayHaveHappened
-                    ? new(Uncertain("it was refused now, but an earlier try of it was not answered and may still arrive"), null, "")
+                    ? new(Uncertain("it was refused now, but an earlier try of it was not answered and may still arrive", AskAgain), null, "")
                     : default;
         }
     }
@@ -67,7 +69,7 @@ internal sealed class CommitTries(OperationId operationId, bool isKnownId, Quick
     /// <summary>The caller stopped waiting: what is to be said of the write, or null where nothing was ever sent.</summary>
     /// <param name="why">Where it stopped waiting.</param>
     /// <param name="wasSent">True where a try is on its way.</param>
-    public QuicksilverException? OnStoppedWaiting(string why, bool wasSent) => MayHaveHappened || wasSent ? Uncertain(why) : null;
+    public QuicksilverException? OnStoppedWaiting(string why, bool wasSent) => MayHaveHappened || wasSent ? Uncertain(why, AskAgain) : null;
 
     private NextStep TryAgain(string why, TimeSpan? atLeast, TimeSpan left)
     {
@@ -76,12 +78,19 @@ internal sealed class CommitTries(OperationId operationId, bool isKnownId, Quick
             return new(null, pause, why);
         }
 
-        return new(MayHaveHappened || isKnownId ? Uncertain(why) : NotDone(why), null, why);
+        return new(MayHaveHappened || isKnownId ? Uncertain(why, AskAgain) : NotDone(why, atLeast), null, why);
     }
 
-    private QuicksilverException Uncertain(string why) =>
-        new(QuicksilverErrorCode.OutcomeUnknown, $"The write may have happened or may still happen: {why}. Ask again with operation id {operationId}.", WriteOutcome.Unknown) { OperationId = operationId };
+    private string AskAgain => $"Ask again with operation id {operationId}: the same write, with it in WriteOptions.OperationId.";
 
-    private QuicksilverException NotDone(string why) =>
-        new(QuicksilverErrorCode.Unavailable, $"The write was not done within {options.Deadline.TotalSeconds:0.#} s: {why}.", WriteOutcome.NotCommitted) { OperationId = operationId };
+    private QuicksilverException Uncertain(string why, string whatNext) =>
+        new(QuicksilverErrorCode.OutcomeUnknown, $"The write may have happened or may still happen: {why}. {whatNext}", WriteOutcome.Unknown) { OperationId = operationId };
+
+    private QuicksilverException NotDone(string why, TimeSpan? retryAfter) => new(
+        retryAfter is null ? QuicksilverErrorCode.Unavailable : QuicksilverErrorCode.Overloaded,
+        $"The write was not done within {(limit ?? options.Deadline).TotalSeconds:0.###} s: {why}. Nothing was changed; try again{(retryAfter is null ? "" : " later and with less at a time")}.",
+        WriteOutcome.NotCommitted)
+    {
+        OperationId = operationId, RetryAfter = retryAfter,
+    };
 }

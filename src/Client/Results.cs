@@ -81,6 +81,12 @@ public sealed record ReadOptions
     /// <summary>Accept an older state where the region is cut off and has not got what the session has seen.</summary>
     public bool AllowStaleWhenCutOff { get; init; }
 
+    /// <summary>
+    /// How long this read may take, 1 ms to 24 hours; of a scan or a list, each page. Null, the default: as long as the client's
+    /// <see cref="QuicksilverClientOptions.Deadline"/> says. A get with a deadline of its own shares no call with others.
+    /// </summary>
+    public TimeSpan? Deadline { get; init; }
+
     /// <summary>Not older than this position.</summary>
     public static ReadOptions AtLeast(LogPosition position) => new() { Position = position };
 
@@ -96,6 +102,11 @@ public sealed record ReadOptions
         if (Position is { Revision.Value: < 0 } or { Log.Value: < 0 })
         {
             throw new ArgumentException($"Position is {Position}, and no position is negative.", parameter);
+        }
+
+        if (Deadline is { } deadline && Client.Deadline.Problem(deadline) is { } problem)
+        {
+            throw new ArgumentException($"{problem}.", parameter);
         }
     }
 }
@@ -135,6 +146,12 @@ public sealed record WriteOptions
     /// </summary>
     public OperationId? OperationId { get; init; }
 
+    /// <summary>
+    /// How long this write may take, 1 ms to 24 hours. Null, the default: as long as the client's <see cref="QuicksilverClientOptions.Deadline"/>
+    /// says. A write that is not certain by then ends in an exception that says whether it may have happened.
+    /// </summary>
+    public TimeSpan? Deadline { get; init; }
+
     /// <summary>Throws <see cref="ArgumentException"/> where these options contradict each other or the write.</summary>
     /// <param name="kind">What is written.</param>
     /// <param name="parameter">Whose options they are.</param>
@@ -148,6 +165,7 @@ public sealed record WriteOptions
             { IfAbsent: true } when kind != WriteKind.Put => "IfAbsent is for put.",
             { Metadata.IsEmpty: false } when kind != WriteKind.Put => "Metadata is for put; in a commit it is part of the mutation.",
             { TimeToLive: not null } when kind != WriteKind.Put => "TimeToLive is for put; in a commit it is part of the mutation.",
+            { Deadline: { } deadline } when Client.Deadline.Problem(deadline) is { } wrong => $"{wrong}.",
             _ => null,
         };
         if (problem is not null)

@@ -270,6 +270,34 @@ public sealed class CallerTests : IAsyncDisposable
         Assert.Equal(1, _sent);
     }
 
+    [Fact]
+    public async Task A_write_that_waited_for_a_link_when_the_client_was_disposed_was_never_sent()
+    {
+        _link.GoDown();
+        var commit = CommitAsync(false, Stop, NeverAsync);
+        Assert.True(_caller.Close());
+        await _link.DisposeAsync();
+        await Assert.ThrowsAsync<ObjectDisposedException>(() => commit);
+        Assert.Equal(0, _sent);
+    }
+
+    [Fact]
+    public async Task A_write_that_found_the_hub_overloaded_until_its_deadline_says_so_and_when_to_come_again()
+    {
+        var wait = TimeSpan.FromMilliseconds(700);
+        var e = await FailAsync(CommitAsync(false, Stop, Answer(CommitOutcome.Overloaded(wait))));
+        Assert.Equal((QuicksilverErrorCode.Overloaded, WriteOutcome.NotCommitted, (TimeSpan?)wait, true), (e.Code, e.Outcome, e.RetryAfter, e.IsTransient));
+    }
+
+    [Fact]
+    public async Task Only_a_write_whose_fate_the_hub_can_tell_is_to_be_asked_for_again()
+    {
+        Assert.Contains($"Ask again with operation id {Id}", (await FailAsync(CommitAsync(false, Stop, Answer(CommitOutcome.Unknown)))).Message, StringComparison.Ordinal);
+        var forgotten = (await FailAsync(CommitAsync(true, Stop, Answer(CommitOutcome.Expired)))).Message;
+        Assert.DoesNotContain("Ask again", forgotten, StringComparison.Ordinal);
+        Assert.Contains("Read what it was to change", forgotten, StringComparison.Ordinal);
+    }
+
     private static void AssertUncertain(OperationCanceledException e)
     {
         var inner = Assert.IsType<QuicksilverException>(e.InnerException);

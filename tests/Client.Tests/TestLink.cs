@@ -10,15 +10,19 @@ internal sealed class TestLink : ILink
 
     private readonly TimeProvider _time;
     private readonly string? _gateway;
+    private readonly INodeCalls? _node;
+    private readonly CancellationTokenSource _closed = new();
     private CancellationTokenSource _lost = new();
     private LinkSession? _current;
     private int _sessions;
 
     /// <param name="gateway">What its sessions, and their node, call the gateway; null for another name each.</param>
-    public TestLink(TimeProvider time, string? gateway = null)
+    /// <param name="node">What its sessions are to; null where the test answers.</param>
+    public TestLink(TimeProvider time, string? gateway = null, INodeCalls? node = null)
     {
         _time = time;
         _gateway = gateway;
+        _node = node;
         _current = NewSession();
     }
 
@@ -44,20 +48,29 @@ internal sealed class TestLink : ILink
             return session;
         }
 
-        await Task.Delay(timeout, _time, cancellation);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellation, _closed.Token);
+        try
+        {
+            await Task.Delay(timeout, _time, either.Token);
+        }
+        catch (OperationCanceledException) when (_closed.IsCancellationRequested)
+        {
+            throw new ObjectDisposedException(nameof(TestLink));
+        }
+
         throw new QuicksilverException(QuicksilverErrorCode.Unavailable, "No Quicksilver gateway answers.", WriteOutcome.NotCommitted);
     }
 
-    public ValueTask DisposeAsync()
+    public async ValueTask DisposeAsync()
     {
         IsDisposed = true;
+        await _closed.CancelAsync();
         _lost.Dispose();
-        return ValueTask.CompletedTask;
     }
 
     private LinkSession NewSession()
     {
         var gateway = _gateway ?? $"gateway-{++_sessions}:1";
-        return new(null!, _gateway is null ? Hello : Hello with { Gateways = [gateway] }, gateway, _lost.Token);
+        return new(_node!, _gateway is null ? Hello : Hello with { Gateways = [gateway] }, gateway, _lost.Token);
     }
 }

@@ -57,7 +57,7 @@ internal sealed class CatalogClient(QuicksilverClient client) : ICatalog
     {
         options ??= ReadOptions.Session;
         options.ThrowIfUnusable(nameof(options));
-        return client.FindKeyspaceAsync(KeyspaceName.Parse(name), options, client.Caller.Begin(), cancellation);
+        return client.FindKeyspaceAsync(KeyspaceName.Parse(name), options, client.Caller.Begin(options.Deadline), cancellation);
     }
 
     /// <inheritdoc/>
@@ -71,7 +71,7 @@ internal sealed class CatalogClient(QuicksilverClient client) : ICatalog
             var answer = await client.Caller.ReadAsync(
                 node => node.ListKeyspacesAsync(
                     new(client.SessionState.Require(options), after, PageSize)),
-                answer => answer.Status is not (ReadStatus.Unavailable or ReadStatus.Overloaded), client.Caller.Begin(), cancellation).ConfigureAwait(false);
+                answer => answer.Status is not (ReadStatus.Unavailable or ReadStatus.Overloaded), client.Caller.Begin(options.Deadline), cancellation).ConfigureAwait(false);
             if (answer.Status != ReadStatus.Ok)
             {
                 throw ReadFailures.ToException(answer.Status, answer.Context, answer.Problem, "catalog");

@@ -16,12 +16,12 @@ internal sealed partial class KeyspaceClient
         options ??= ReadOptions.Session;
         options.ThrowIfUnusable(nameof(options));
         cancellation.ThrowIfCancellationRequested();
-        var deadline = client.Caller.Begin();
+        var deadline = client.Caller.Begin(options.Deadline);
         return Traces.Source.HasListeners() ? GetTracedAsync(key, options, deadline, cancellation) : GetAsync(key, options, deadline, cancellation);
     }
 
     private ValueTask<Entry?> GetAsync(Key key, ReadOptions options, Deadline deadline, CancellationToken cancellation) =>
-        client.MergesReads && options.Position is null && MergerOf(options) is { } merger
+        client.MergesReads && options.Position is null && client.Caller.IsUsual(options.Deadline) && MergerOf(options) is { } merger
             ? merger.GetAsync(key, deadline, cancellation)
             : GetAloneAsync(key, options, deadline, cancellation);
 

@@ -97,7 +97,7 @@ internal sealed partial class KeyspaceClient
         var answer = await ReadAsync(
             (keyspace, node) => node.ScanAsync(
                 keyspace.Id, new(Require(options.Read, null), new(options.Prefix), new(options.Start), new(options.End), options.PageSize, new(cursor)) { Flags = flags }),
-            answer => (answer.Status, answer.Context, answer.Problem), options.Read, client.Caller.Begin(), cancellation).ConfigureAwait(false);
+            answer => (answer.Status, answer.Context, answer.Problem), options.Read, client.Caller.Begin(options.Read.Deadline), cancellation).ConfigureAwait(false);
         return new(Unpack(answer.Rows, read), answer.Cursor.Memory, answer.Context.Position);
     }
 

@@ -34,7 +34,7 @@ internal sealed partial class KeyspaceClient(KeyspaceName name, QuicksilverClien
 
         options ??= ReadOptions.Session;
         options.ThrowIfUnusable(nameof(options));
-        var deadline = client.Caller.Begin();
+        var deadline = client.Caller.Begin(options.Deadline);
         using var span = StartSpan(Traces.Get);
         span?.SetTag(Traces.KeysTag, keys.Count);
         try
@@ -177,7 +177,7 @@ internal sealed partial class KeyspaceClient(KeyspaceName name, QuicksilverClien
         // Judged before anything is sent: wrong arguments are the caller's to hear of, whatever the cluster does.
         CommandWriter.WriteTransaction(new(), new(1), default, conditions, mutations, switches);
         var key = mutations.First().Key;
-        var deadline = client.Caller.Begin();
+        var deadline = client.Caller.Begin(options?.Deadline);
         using var span = StartSpan(what);
         try
         {

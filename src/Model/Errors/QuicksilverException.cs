@@ -50,7 +50,10 @@ public enum QuicksilverErrorCode
     /// <summary>Whatever answered is not a Quicksilver gateway, or speaks another protocol version.</summary>
     NotAGateway = 10,
 
-    /// <summary>The deadline of the call passed. For a write see <see cref="QuicksilverException.Outcome"/>.</summary>
+    /// <summary>
+    /// The deadline of the call passed. For a write see <see cref="QuicksilverException.Outcome"/>. Kept for later: this version says what it waited for
+    /// instead (Unavailable, Overloaded, NotYet, OutcomeUnknown).
+    /// </summary>
     DeadlineExceeded = 11,
 
     /// <summary>What was asked for is damaged on the disk of the node that was asked. Another node may have it.</summary>
