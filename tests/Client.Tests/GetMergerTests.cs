@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Time.Testing;
 using Quicksilver.Model;
 
 namespace Quicksilver.Client.Tests;
@@ -175,5 +176,85 @@ public sealed class GetMergerTests
         }
 
         await Task.WhenAll(straight);
+    }
+
+    [Fact]
+    public async Task A_get_that_came_later_does_not_end_with_the_time_of_the_first_of_its_call()
+    {
+        var time = new FakeTimeProvider();
+        var limit = TimeSpan.FromSeconds(2);
+        Task<Entry?> GetTimed(string key) => _merger.GetAsync(key, new(time, limit), CancellationToken.None).AsTask();
+
+        var straight = new[] { Get("a"), Get("b") };
+        var first = GetTimed("c");
+        time.Advance(TimeSpan.FromSeconds(1.5));
+        var later = new[] { GetTimed("d"), GetTimed("e") };
+        (await CallNumber(1)).Done.SetResult();
+        var shared = await CallNumber(3);
+        Assert.Equal(["c", "d", "e"], shared.Keys.Select(key => key.ToString()));
+
+        // The call has the time of the first of its gets, and that is over.
+        time.Advance(TimeSpan.FromSeconds(0.5));
+        shared.Done.SetException(new QuicksilverException(QuicksilverErrorCode.Unavailable, "not answered in time"));
+        await Assert.ThrowsAsync<QuicksilverException>(() => first);
+        var again = await CallNumber(4);
+        Assert.Equal(["d", "e"], again.Keys.Select(key => key.ToString()));
+        again.Done.SetResult();
+        Assert.Equal(["d", "e"], (await Task.WhenAll(later)).Select(entry => entry?.Text));
+        (await CallNumber(2)).Done.SetResult();
+        await Task.WhenAll(straight);
+    }
+
+    [Fact]
+    public async Task What_its_caller_gave_up_is_not_asked_for_and_its_place_is_free_again()
+    {
+        var straight = new[] { Get("a"), Get("b") };
+        using var impatient = new CancellationTokenSource();
+        var gone = Enumerable.Range(0, GetMerger.MaxWaiting).Select(_ => Get("gone", impatient.Token)).ToList();
+        await impatient.CancelAsync();
+        Assert.All(gone, get => Assert.True(get.IsCanceled));
+        var stays = Get("stays");
+        using var late = new CancellationTokenSource();
+        var goneLate = Get("gone", late.Token);
+        await late.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => goneLate);
+        (await CallNumber(1)).Done.SetResult();
+        var shared = await CallNumber(3);
+        Assert.Equal(["stays"], shared.Keys.Select(key => key.ToString()));
+        shared.Done.SetResult();
+        Assert.Equal("stays", (await stays)!.Text);
+        (await CallNumber(2)).Done.SetResult();
+        await Task.WhenAll(straight);
+    }
+
+    [Fact]
+    public async Task Values_that_do_not_fit_are_asked_for_together_and_not_each_in_a_call_of_its_own()
+    {
+        const int Fit = 2;
+        var together = new List<int>();
+        var alone = new TaskCompletionSource();
+        var merger = new GetMerger(
+            async (key, _, _) =>
+            {
+                await alone.Task;
+                return new Entry(key.Memory, default, new(1));
+            },
+            (keys, entries, _) =>
+            {
+                together.Add(keys.Count);
+                for (var i = 0; i < Math.Min(Fit, keys.Count); i++)
+                {
+                    entries[i] = new(keys[i].Memory, default, new(1));
+                }
+
+                return Task.FromResult<IReadOnlyList<int>>([.. Enumerable.Range(0, keys.Count).Skip(Fit)]);
+            });
+        var gets = Enumerable.Range(0, 9).Select(i => merger.GetAsync($"k{i}", new(TimeProvider.System, TimeSpan.FromMinutes(1)), CancellationToken.None).AsTask()).ToList();
+        alone.SetResult();
+        var entries = await Task.WhenAll(gets);
+        Assert.Equal(Enumerable.Range(0, 9).Select(i => $"k{i}"), entries.Select(entry => entry!.Text));
+
+        // Two went straight; of the others the last one, which is alone.
+        Assert.Equal<int>([7, 5, 3], together);
     }
 }

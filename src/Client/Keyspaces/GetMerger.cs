@@ -24,43 +24,82 @@ internal sealed class GetMerger(
     /// <summary>Most gets that wait for the calls before; beyond it the answer is Overloaded.</summary>
     public const int MaxWaiting = 65_536;
 
+    /// <summary>How many gets are refused between two looks for those whose callers are gone: a look costs as much as that many refusals.</summary>
+    private const int RefusalsPerLook = 1_024;
+
     private readonly Lock _gate = new();
     private readonly Queue<Waiting> _waiting = new();
     private int _calls;
+    private int _refusals;
 
-    private sealed class Waiting(Key key, Deadline deadline) : TaskCompletionSource<Entry?>(TaskCreationOptions.RunContinuationsAsynchronously)
+    private sealed class Waiting(Key key, Deadline deadline, CancellationToken cancellation) : TaskCompletionSource<Entry?>(TaskCreationOptions.RunContinuationsAsynchronously)
     {
         public Key Key { get; } = key;
 
         public Deadline Deadline { get; } = deadline;
 
+        /// <summary>True where the caller is gone: what was not asked for by then is not asked for any more.</summary>
+        public bool IsAbandoned => cancellation.IsCancellationRequested;
+
+        /// <summary>True while there is time for another call.</summary>
+        public bool HasTime => Deadline.Left > Backoff.Max;
+
         public TraceOrigin Origin { get; } = TraceOrigin.Now;
     }
 
-    /// <summary>Reads a key, possibly together with others'. Cancelling means that the caller stops waiting. Throws what the call threw.</summary>
+    /// <summary>
+    /// Reads a key, possibly together with others'. Cancelling means that the caller stops waiting, and its place is free again. Throws what the call
+    /// threw.
+    /// </summary>
     public ValueTask<Entry?> GetAsync(Key key, Deadline deadline, CancellationToken cancellation)
     {
-        Waiting waiting;
+        Waiting? waiting = null;
         lock (_gate)
         {
             if (_calls < MaxCalls && _waiting.Count == 0)
             {
                 _calls++;
-                return GetAloneAsync(key, deadline, cancellation);
             }
-
-            if (_waiting.Count >= MaxWaiting)
+            else if (HasRoom())
             {
-                throw new QuicksilverException(QuicksilverErrorCode.Overloaded, $"{MaxWaiting} gets of this client wait already.")
+                _waiting.Enqueue(waiting = new(key, deadline, cancellation));
+            }
+            else
+            {
+                throw new QuicksilverException(
+                    QuicksilverErrorCode.Overloaded, $"{MaxWaiting} gets of this client wait already. Ask again later, and for many keys with GetManyAsync.")
                 {
                     RetryAfter = TimeSpan.FromMilliseconds(50),
                 };
             }
-
-            _waiting.Enqueue(waiting = new(key, deadline));
         }
 
-        return new(cancellation.CanBeCanceled ? waiting.Task.WaitAsync(cancellation) : waiting.Task);
+        return waiting is null ? GetAloneAsync(key, deadline, cancellation) : new(cancellation.CanBeCanceled ? waiting.Task.WaitAsync(cancellation) : waiting.Task);
+    }
+
+    /// <summary>Under the lock. Gets whose callers are gone make room, but are not looked for at each refusal.</summary>
+    private bool HasRoom()
+    {
+        if (_waiting.Count < MaxWaiting)
+        {
+            return true;
+        }
+
+        if (_refusals++ % RefusalsPerLook != 0)
+        {
+            return false;
+        }
+
+        for (var left = _waiting.Count; left > 0; left--)
+        {
+            var next = _waiting.Dequeue();
+            if (!next.IsAbandoned)
+            {
+                _waiting.Enqueue(next);
+            }
+        }
+
+        return _waiting.Count < MaxWaiting;
     }
 
     private async ValueTask<Entry?> GetAloneAsync(Key key, Deadline deadline, CancellationToken cancellation)
@@ -89,7 +128,28 @@ internal sealed class GetMerger(
         }
     }
 
+    /// <summary>Until all of a batch have an answer or have failed: one call after the other, as they take no more than one place of those that there are.</summary>
     private async Task ReadAsync(List<Waiting> batch)
+    {
+        while (batch.Count > 0)
+        {
+            var left = await ReadOnceAsync(batch).ConfigureAwait(false);
+            if (left.Count == 1 || left.Count == batch.Count)
+            {
+                foreach (var waiting in left)
+                {
+                    await GetAgainAsync(waiting).ConfigureAwait(false);
+                }
+
+                return;
+            }
+
+            batch = left;
+        }
+    }
+
+    /// <summary>One call for many; returns those that have to be read in another one.</summary>
+    private async Task<List<Waiting>> ReadOnceAsync(List<Waiting> batch)
     {
         using var traced = CarriedTrace.StartShared(Traces.Call, batch.ConvertAll(waiting => waiting.Origin));
         traced?.SetTag(Traces.KeysTag, batch.Count);
@@ -100,27 +160,31 @@ internal sealed class GetMerger(
             var again = await many(batch.ConvertAll(waiting => waiting.Key), entries, batch[0].Deadline).ConfigureAwait(false);
             for (var i = 0; i < batch.Count; i++)
             {
-                if (again.Contains(i))
-                {
-                    _ = GetAgainAsync(batch[i]);
-                }
-                else
+                if (again.Count == 0 || !again.Contains(i))
                 {
                     batch[i].TrySetResult(entries[i]);
                 }
             }
+
+            // Values too large for the answer that they were to be in.
+            return [.. again.Select(i => batch[i])];
         }
         catch (Exception e)
         {
             traced.Fails(e);
-            foreach (var waiting in batch)
+
+            // The time of the first is over, and those that came later have more of it.
+            var wasOutOfTime = e is QuicksilverException { IsTransient: true } && !batch[0].HasTime;
+            var left = wasOutOfTime ? batch.FindAll(waiting => waiting.HasTime && !waiting.IsAbandoned) : [];
+            foreach (var waiting in batch.Except(left))
             {
                 Fail(waiting, e);
             }
+
+            return left;
         }
     }
 
-    /// <summary>A value too large for the answer that it was to be in.</summary>
     private async Task GetAgainAsync(Waiting waiting)
     {
         try
@@ -146,22 +210,27 @@ internal sealed class GetMerger(
     {
         lock (_gate)
         {
-            if (_waiting.Count == 0)
-            {
-                _calls--;
-                return null;
-            }
-
             var batch = new List<Waiting>(Math.Min(_waiting.Count, MaxKeys));
-            for (var bytes = 0; batch.Count < MaxKeys && _waiting.TryPeek(out var next);)
+            for (var bytes = 0; batch.Count < MaxKeys && _waiting.TryPeek(out var next); _waiting.Dequeue())
             {
+                if (next.IsAbandoned)
+                {
+                    continue;
+                }
+
                 bytes += next.Key.Span.Length;
                 if (bytes > MaxKeyBytes && batch.Count > 0)
                 {
                     break;
                 }
 
-                batch.Add(_waiting.Dequeue());
+                batch.Add(next);
+            }
+
+            if (batch.Count == 0)
+            {
+                _calls--;
+                return null;
             }
 
             return batch;
