@@ -26,8 +26,11 @@ public interface IHubReads
         where TAnswer : class;
 }
 
-/// <summary>Status of a node that only its host can tell.</summary>
+/// <summary>What of a node only its host can tell.</summary>
 public interface INodeMonitor
 {
     NodeStatus Status { get; }
+
+    /// <summary>Why the node should get no traffic, or null. Never that the hub cannot be reached. Cheap.</summary>
+    string? NotReady { get; }
 }

@@ -91,6 +91,12 @@ public sealed record ClusterStatus(
     [property: Id(1)] NodeStatus[] Nodes,
     [property: Id(2)] string[] Silent);
 
+/// <summary>Whether a node should be asked at all.</summary>
+/// <param name="Context">As <see cref="IClusterGrain.Ping"/> says it.</param>
+/// <param name="NotReady">Why the node should get no traffic, as its readiness over HTTP says it; null where it may.</param>
+[GenerateSerializer, Immutable, Alias("qs.NodeHealth")]
+public sealed record NodeHealth([property: Id(0)] AnswerContext Context, [property: Id(1)] string? NotReady);
+
 /// <summary>What a client or a link asks of a cluster as a whole (key: 0). Runs on every silo and holds no state.</summary>
 [Alias("qs.ICluster")]
 public interface IClusterGrain : IGrainWithIntegerKey, IExternalContract
@@ -98,6 +104,10 @@ public interface IClusterGrain : IGrainWithIntegerKey, IExternalContract
     /// <summary>Whose cluster it is, where the answering node stands, and the log time. Cheap: also the heartbeat of links.</summary>
     [Alias("Ping"), AlwaysInterleave]
     ValueTask<AnswerContext> Ping();
+
+    /// <summary>As <see cref="Ping"/>, and whether the node that answers is ready: what a client chooses among its gateways by. Cheap.</summary>
+    [Alias("Health"), AlwaysInterleave]
+    ValueTask<NodeHealth> Health();
 
     /// <summary>Status of all nodes of this Orleans cluster.</summary>
     [Alias("Status"), AlwaysInterleave]

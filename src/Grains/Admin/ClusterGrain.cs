@@ -5,13 +5,16 @@ namespace Quicksilver.Grains;
 
 /// <summary>Speaks for the cluster as a whole. Holds no state.</summary>
 [StatelessWorker, Reentrant, GrainType("qs.cluster")]
-public sealed class ClusterGrain(NodeContext node, NodeDirectory nodes, INodeServiceClient services, TimeProvider time) : Grain, IClusterGrain
+public sealed class ClusterGrain(NodeContext node, INodeMonitor monitor, NodeDirectory nodes, INodeServiceClient services, TimeProvider time) : Grain, IClusterGrain
 {
     /// <summary>One silent silo must not hold up the answer.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
 
     /// <inheritdoc/>
     public ValueTask<AnswerContext> Ping() => new(node.Answer(node.Store.Progress));
+
+    /// <inheritdoc/>
+    public ValueTask<NodeHealth> Health() => new(new NodeHealth(node.Answer(node.Store.Progress), monitor.NotReady));
 
     /// <inheritdoc/>
     public async Task<ClusterStatus> Status()
