@@ -22,25 +22,31 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
     /// Makes a client and starts its link. Does not wait for the cluster. Throws <see cref="ArgumentException"/> where the options are not usable.
     /// </summary>
     public QuicksilverClient(QuicksilverClientOptions options, TimeProvider time, ILoggerFactory loggers)
-        : this(StartLink(options, time, loggers), options, time, loggers)
+        : this(NewSession(options, time, loggers), options, time, loggers)
     {
     }
 
-    private QuicksilverClient(GatewayLink link, QuicksilverClientOptions options, TimeProvider time, ILoggerFactory loggers)
-        : this(link, options, time, options.FollowLeader ? new WriteLink(link, options.ToLinkOptions(), time, loggers) : null)
+    private QuicksilverClient(Session session, QuicksilverClientOptions options, TimeProvider time, ILoggerFactory loggers)
+        : this(StartLink(session, options, time, loggers), session, options, time, loggers)
+    {
+    }
+
+    private QuicksilverClient(ILink link, Session session, QuicksilverClientOptions options, TimeProvider time, ILoggerFactory loggers)
+        : this(link, options, time, options.FollowLeader ? new WriteLink(link, options.ToLinkOptions(), time, loggers) : null, session)
     {
     }
 
     /// <summary>Makes a client over links, which it owns from now on.</summary>
     /// <param name="writes">The way of writes; null where they go as reads do.</param>
-    internal QuicksilverClient(ILink link, QuicksilverClientOptions options, TimeProvider time, WriteLink? writes = null)
+    /// <param name="session">What its links go by, too; null for one of its own.</param>
+    internal QuicksilverClient(ILink link, QuicksilverClientOptions options, TimeProvider time, WriteLink? writes = null, Session? session = null)
     {
         _link = link;
         _writes = writes;
         _mergesCommits = options.MergeCommits;
         MergesReads = options.MergeReads;
         Caller = new(link, writes ?? link, options, time);
-        SessionState = new(time);
+        SessionState = session ?? new(time);
         Catalog = new CatalogClient(this);
     }
 
@@ -179,7 +185,7 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
                 static node => node.PingAsync(), static answer => answer.LogTime != LogTime.None, deadline, cancellation).ConfigureAwait(false);
             if (context.LogTime == LogTime.None)
             {
-                throw new QuicksilverException(QuicksilverErrorCode.Unavailable, "The region has not heard from the hub since it started, so no write can be named yet.");
+                throw new QuicksilverException(QuicksilverErrorCode.Unavailable, "The region has not heard from the hub since it started, so no write can be named yet. Nothing was changed; try again when the region has its hub, or through a gateway of another region.");
             }
 
             SessionState.Learn(context, default);
@@ -192,16 +198,16 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
     private static QuicksilverException Failure(CommitOutcome outcome, OperationId id, string keyspace, bool isKnownId) => outcome.Kind switch
     {
         CommitKind.KeyspaceNotFound => new(QuicksilverErrorCode.KeyspaceNotFound, $"There is no keyspace '{keyspace}'. Create it first.", WriteOutcome.NotCommitted) { OperationId = id },
-        CommitKind.KeyspaceExists => new(QuicksilverErrorCode.KeyspaceExists, $"The keyspace '{keyspace}' exists with other settings, since revision {outcome.Revision}.", WriteOutcome.NotCommitted) { OperationId = id },
+        CommitKind.KeyspaceExists => new(QuicksilverErrorCode.KeyspaceExists, $"The keyspace '{keyspace}' exists with other settings, since revision {outcome.Revision}. Use it as it is, or another name.", WriteOutcome.NotCommitted) { OperationId = id },
 
         // This request did nothing; the one that used the id before did.
-        CommitKind.OperationIdReused => new(QuicksilverErrorCode.OperationIdReused, $"Operation id {id} was used for another request. Nothing was changed by this one.", WriteOutcome.NotCommitted) { OperationId = id },
-        CommitKind.Expired when !isKnownId => new(QuicksilverErrorCode.Unavailable, "The hub's clock runs away from this client's: a new operation id was too old at once. Nothing was changed.", WriteOutcome.NotCommitted) { OperationId = id },
-        CommitKind.Expired => new(QuicksilverErrorCode.OutcomeUnknown, $"Operation id {id} is older than the hub remembers: the write may have happened.", WriteOutcome.Unknown) { OperationId = id },
-        CommitKind.FromFuture => new(QuicksilverErrorCode.Unavailable, $"Operation id {id} claims a time that has not come at the node that was asked. Nothing was changed.", isKnownId ? WriteOutcome.Unknown : WriteOutcome.NotCommitted) { OperationId = id },
+        CommitKind.OperationIdReused => new(QuicksilverErrorCode.OperationIdReused, $"Operation id {id} was used for another request. Nothing was changed by this one. Take a new id: leave WriteOptions.OperationId null.", WriteOutcome.NotCommitted) { OperationId = id },
+        CommitKind.Expired when !isKnownId => new(QuicksilverErrorCode.Unavailable, "The hub's clock runs away from this client's: a new operation id was too old at once. Nothing was changed; try again, and look after the clocks of the hub.", WriteOutcome.NotCommitted) { OperationId = id },
+        CommitKind.Expired => new(QuicksilverErrorCode.OutcomeUnknown, $"Operation id {id} is older than the hub remembers: the write may have happened. Read what it was to change.", WriteOutcome.Unknown) { OperationId = id },
+        CommitKind.FromFuture => new(QuicksilverErrorCode.Unavailable, $"Operation id {id} claims a time that has not come at the node that was asked. Nothing was changed by this call; try again in some seconds, and look after the clocks of the hub.", isKnownId ? WriteOutcome.Unknown : WriteOutcome.NotCommitted) { OperationId = id },
         CommitKind.TooManyRows => new(QuicksilverErrorCode.InvalidRequest, $"The prefix deletes would have removed more than {Limits.MaxPrefixRows} rows at revision {outcome.Revision} (Limits.MaxPrefixRows; one with a large value counts as several). This try changed nothing. Delete longer prefixes, one after the other.", isKnownId ? WriteOutcome.Unknown : WriteOutcome.NotCommitted) { OperationId = id },
-        CommitKind.Invalid => new(QuicksilverErrorCode.InvalidRequest, outcome.Problem ?? "The hub refused the request as invalid.", WriteOutcome.NotCommitted) { OperationId = id },
-        _ => new(QuicksilverErrorCode.OutcomeUnknown, $"The hub answered with an outcome that this client does not know ({(int)outcome.Kind}): the write may have happened.", WriteOutcome.Unknown) { OperationId = id },
+        CommitKind.Invalid => new(QuicksilverErrorCode.InvalidRequest, $"{(outcome.Problem ?? "The hub refused the request as invalid").TrimEnd('.')}. Nothing was changed; change the request, asked again it is refused again.", WriteOutcome.NotCommitted) { OperationId = id },
+        _ => new(QuicksilverErrorCode.OutcomeUnknown, $"The hub answered with an outcome that this client does not know ({(int)outcome.Kind}): the write may have happened. Read what it was to change, and use a newer version of this package.", WriteOutcome.Unknown) { OperationId = id },
     };
 
     /// <summary>
@@ -224,15 +230,31 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
         await _link.DisposeAsync().ConfigureAwait(false);
     }
 
-    private static GatewayLink StartLink(QuicksilverClientOptions options, TimeProvider time, ILoggerFactory loggers)
+    private static Session NewSession(QuicksilverClientOptions options, TimeProvider time, ILoggerFactory loggers)
     {
         ArgumentNullException.ThrowIfNull(options);
+        ArgumentNullException.ThrowIfNull(time);
+        ArgumentNullException.ThrowIfNull(loggers);
         if (options.Problem() is { } problem)
         {
             throw new ArgumentException($"The options of the client are not usable: {problem}.", nameof(options));
         }
 
-        var link = new GatewayLink(options.ToLinkOptions(), time, loggers);
+        return new(time);
+    }
+
+    private static ILink StartLink(Session session, QuicksilverClientOptions options, TimeProvider time, ILoggerFactory loggers)
+    {
+        var links = options.ToLinkOptions();
+        if (links.Gateways.Count > 1 && links.Problem() is null)
+        {
+            var preferred = new PreferredLink(links, options.ReturnAfter, () => session.Cluster, time, loggers);
+            preferred.Start();
+            return preferred;
+        }
+
+        // There is nothing to choose; and where the gateways are not usable, it is the link that says so.
+        var link = new GatewayLink(links, time, loggers);
         link.Start();
         return link;
     }

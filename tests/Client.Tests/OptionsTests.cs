@@ -62,10 +62,19 @@ public sealed class OptionsTests
             Assert.Contains("MinBackoff", e.Message, StringComparison.Ordinal);
         }
 
-        foreach (var (deadline, pause) in new[] { (TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(500)), (TimeSpan.FromHours(24), TimeSpan.FromMilliseconds(1)) })
+        foreach (var stay in new[] { TimeSpan.Zero, TimeSpan.FromMilliseconds(999), TimeSpan.FromDays(1) + TimeSpan.FromTicks(1), TimeSpan.MinValue })
+        {
+            var e = Assert.Throws<ArgumentException>(() => Client(ClientOptions(options => options.ReturnAfter = stay)));
+            Assert.Contains("ReturnAfter", e.Message, StringComparison.Ordinal);
+        }
+
+        foreach (var (deadline, pause, stay) in new[]
+        {
+            (TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(500), TimeSpan.FromSeconds(1)), (TimeSpan.FromHours(24), TimeSpan.FromMilliseconds(1), TimeSpan.FromDays(1)),
+        })
         {
             await using var client = new QuicksilverClient(
-                ClientOptions(options => (options.Deadline, options.MinBackoff) = (deadline, pause)), TimeProvider.System, NullLoggerFactory.Instance);
+                ClientOptions(options => (options.Deadline, options.MinBackoff, options.ReturnAfter) = (deadline, pause, stay)), TimeProvider.System, NullLoggerFactory.Instance);
         }
     }
 
@@ -76,7 +85,7 @@ public sealed class OptionsTests
         Assert.Throws<ArgumentException>(() => services.GetRequiredService<IQuicksilverClient>());
     }
 
-    public static TheoryData<string> Times => ["HeartbeatPeriod", "HeartbeatTimeout", "ProbeTimeout", "ProbeAgainPeriod", "RetryPeriod", "ResponseTimeout"];
+    public static TheoryData<string> Times => ["HeartbeatPeriod", "HeartbeatTimeout", "ProbeTimeout", "ProbeAgainPeriod", "PreferenceGrace", "ConnectTimeout", "RetryPeriod", "ResponseTimeout"];
 
     [Theory]
     [MemberData(nameof(Times))]
@@ -91,6 +100,8 @@ public sealed class OptionsTests
                 "HeartbeatTimeout" => valid with { HeartbeatTimeout = value },
                 "ProbeTimeout" => valid with { ProbeTimeout = value },
                 "ProbeAgainPeriod" => valid with { ProbeAgainPeriod = value },
+                "PreferenceGrace" => valid with { PreferenceGrace = value },
+                "ConnectTimeout" => valid with { ConnectTimeout = value },
                 "RetryPeriod" => valid with { RetryPeriod = value },
                 _ => valid with { ResponseTimeout = value },
             };

@@ -1,0 +1,345 @@
+using System.Collections.Concurrent;
+using Microsoft.Extensions.Logging;
+using Quicksilver.Contracts;
+using Quicksilver.Model;
+
+namespace Quicksilver.Client;
+
+/// <summary>
+/// The way of a client that has several gateways: to the first of them, in order of preference, whose node answers and is ready. It hands out no
+/// session before its node was asked how it is, and asks again from time to time. From a gateway that is not the best it goes back as soon as a
+/// better one is there again, and it leaves a node that is not ready any more: over a second link, which is up before the first one is left, so that
+/// no call ends by it.
+/// Invariant: it never leaves a session that works unless it has another one, of the same cluster, whose node says that it is ready. Where none is
+/// ready, the first that answers is better than nothing.
+/// Safe for concurrent use. Owns one loop, from <see cref="Start"/> to <see cref="DisposeAsync"/>.
+/// </summary>
+internal sealed partial class PreferredLink : ILink
+{
+    /// <summary>How often the node is asked how it is.</summary>
+    private static readonly TimeSpan AskPeriod = TimeSpan.FromSeconds(5);
+
+    /// <summary>How long it may take to say so.</summary>
+    private static readonly TimeSpan AskTimeout = TimeSpan.FromSeconds(2);
+
+    /// <summary>How long a gateway that says hello may take to be there.</summary>
+    private static readonly TimeSpan OpenTimeout = TimeSpan.FromSeconds(5);
+
+    /// <summary>A gateway whose node was not ready, or of another cluster, is not looked at again for this long, and comes last until then.</summary>
+    private static readonly TimeSpan AvoidFor = TimeSpan.FromSeconds(30);
+
+    /// <summary>A link that was left is kept for this long: longer than any call that is on it may take.</summary>
+    private static readonly TimeSpan KeepFor = TimeSpan.FromSeconds(15);
+
+    private readonly string[] _gateways;
+    private readonly TimeSpan _returnAfter;
+    private readonly TimeSpan _askPeriod;
+    private readonly Func<Func<IReadOnlyList<string>>, ILink> _open;
+    private readonly Func<string, CancellationToken, Task<bool>> _answers;
+    private readonly Func<LinkSession, Task<NodeHealth>> _ask;
+    private readonly Func<ClusterUuid> _own;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly CancellationTokenSource _stop = new();
+    private readonly SessionSlot _slot;
+    private readonly RetiredLinks _retired;
+    private readonly ConcurrentDictionary<string, long> _avoided = new();
+    private Held? _held;
+    private string? _saidNotReady;
+    private Task _loop = Task.CompletedTask;
+
+    /// <param name="options">Its gateways, in order of preference.</param>
+    /// <param name="returnAfter">How long it stays with a gateway before it looks whether a better one is there, and between two looks.</param>
+    /// <param name="own">The cluster that the client is of; none where it does not know yet.</param>
+    public PreferredLink(GatewayLinkOptions options, TimeSpan returnAfter, Func<ClusterUuid> own, TimeProvider time, ILoggerFactory loggers)
+        : this(
+            options.Gateways, returnAfter,
+            order =>
+            {
+                var link = new GatewayLink(options, time, loggers, order);
+                link.Start();
+                return link;
+            },
+            async (gateway, stop) =>
+            {
+                var address = GatewayAddress.Parse(gateway);
+                return (await GatewayProbe.AskAsync(address.Host, address.Port, options.ProbeTimeout, time, stop).ConfigureAwait(false)).Result == ProbeResult.Quicksilver;
+            },
+            session => session.Grains.GetGrain<IClusterGrain>(0).Health().AsTask(), own, time, loggers.CreateLogger<PreferredLink>())
+    {
+    }
+
+    /// <param name="open">Makes and starts a link, which this owns, over the gateways that it is told of before each try, best first.</param>
+    /// <param name="answers">Whether a gateway says hello.</param>
+    /// <param name="ask">Asks the node of a session how it is.</param>
+    internal PreferredLink(
+        IReadOnlyList<string> gateways, TimeSpan returnAfter, Func<Func<IReadOnlyList<string>>, ILink> open, Func<string, CancellationToken, Task<bool>> answers,
+        Func<LinkSession, Task<NodeHealth>> ask, Func<ClusterUuid> own, TimeProvider time, ILogger logger)
+    {
+        // As a link names them.
+        _gateways = [.. gateways.Select(gateway => GatewayAddress.Parse(gateway).ToString()).Distinct()];
+        _returnAfter = returnAfter;
+        _askPeriod = returnAfter < AskPeriod ? returnAfter : AskPeriod;
+        _open = open;
+        _answers = answers;
+        _ask = ask;
+        _own = own;
+        _time = time;
+        _logger = logger;
+        _slot = new(time);
+        _retired = new(KeepFor, time);
+    }
+
+    /// <summary>A link and the gateways that it may go to.</summary>
+    private sealed class Held
+    {
+        private string? _only;
+        private ILink? _link;
+
+        /// <summary>Set before anybody asks for it.</summary>
+        public ILink Link
+        {
+            get => _link!;
+            set => _link = value;
+        }
+
+        /// <summary>The one gateway that it is to go to; null: all.</summary>
+        public string? Only
+        {
+            get => Volatile.Read(ref _only);
+            set => Volatile.Write(ref _only, value);
+        }
+    }
+
+    /// <inheritdoc/>
+    public LinkSession? Current => _slot.Current;
+
+    /// <summary>Begins to look for a gateway; once.</summary>
+    public void Start()
+    {
+        _held = Open(null);
+        _loop = RunAsync(_held);
+    }
+
+    private Held Open(string? only)
+    {
+        var held = new Held { Only = only };
+        held.Link = _open(() => held.Only is { } one ? [one] : Order());
+        return held;
+    }
+
+    private string[] Order() => [.. _gateways.Where(gateway => !IsAvoided(gateway)), .. _gateways.Where(IsAvoided)];
+
+    private bool IsAvoided(string gateway) => _avoided.TryGetValue(gateway, out var at) && _time.GetElapsedTime(at) < AvoidFor;
+
+    /// <inheritdoc/>
+    public ValueTask<LinkSession> ConnectAsync(TimeSpan timeout, CancellationToken cancellation) =>
+        Current is { } session ? new(session) : WaitAsync(timeout, cancellation);
+
+    private async ValueTask<LinkSession> WaitAsync(TimeSpan timeout, CancellationToken cancellation)
+    {
+        try
+        {
+            return await _slot.WaitAsync(timeout, cancellation).ConfigureAwait(false);
+        }
+        catch (TimeoutException e)
+        {
+            // It says what is wrong, where there is no session at all.
+            return Volatile.Read(ref _held) is { } held
+                ? await held.Link.ConnectAsync(TimeSpan.Zero, cancellation).ConfigureAwait(false)
+                : throw new QuicksilverException(QuicksilverErrorCode.Unavailable, "The client has not begun to look for a gateway.", WriteOutcome.NotCommitted, e);
+        }
+    }
+
+    private async Task RunAsync(Held held)
+    {
+        await Task.Yield();
+        try
+        {
+            while (true)
+            {
+                var session = await NextAsync(held).ConfigureAwait(false);
+                if (await StayAsync(session).ConfigureAwait(false) is { } better)
+                {
+                    _retired.Add(held.Link);
+                    held = better;
+                    Volatile.Write(ref _held, held);
+                }
+            }
+        }
+        catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException && _stop.IsCancellationRequested)
+        {
+            // Stopped in order.
+        }
+    }
+
+    private async Task<LinkSession> NextAsync(Held held)
+    {
+        while (true)
+        {
+            try
+            {
+                return await held.Link.ConnectAsync(TimeSpan.FromMinutes(1), _stop.Token).ConfigureAwait(false);
+            }
+            catch (QuicksilverException)
+            {
+                // Nobody answers yet; the link says why in the log.
+            }
+        }
+    }
+
+    /// <summary>Hands out a session until it is lost, which is null, or there is a better one: the link that has it.</summary>
+    private async Task<Held?> StayAsync(LinkSession session)
+    {
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(session.Lost, _stop.Token);
+        for (var looked = _time.GetTimestamp(); !ended.IsCancellationRequested;)
+        {
+            var problem = await ProblemOfAsync(session, ended.Token).ConfigureAwait(false);
+            if (problem is not null || _time.GetElapsedTime(looked) >= _returnAfter)
+            {
+                looked = _time.GetTimestamp();
+                if (await FindBetterAsync(session, problem is null, ended.Token).ConfigureAwait(false) is { } better)
+                {
+                    return better;
+                }
+            }
+
+            if (_slot.Current != session && !ended.IsCancellationRequested)
+            {
+                _slot.Set(session);
+            }
+
+            await Task.Delay(_askPeriod, _time, ended.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
+        _stop.Token.ThrowIfCancellationRequested();
+        return null;
+    }
+
+    /// <summary>Why the node of the session that is used should not be; null where it may, and where it did not say.</summary>
+    private async Task<string?> ProblemOfAsync(LinkSession session, CancellationToken stop)
+    {
+        string? problem;
+        try
+        {
+            problem = ProblemOf(await _ask(session).WaitAsync(AskTimeout, _time, stop).ConfigureAwait(false));
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            // Whether it is lost the heartbeat finds out. A node of an older version has nothing to say.
+            return null;
+        }
+
+        if (problem is null)
+        {
+            _avoided.TryRemove(session.Gateway, out _);
+            _saidNotReady = null;
+            return null;
+        }
+
+        Avoid(session.Gateway);
+        if (_saidNotReady != problem)
+        {
+            // Once, not each time that it is asked.
+            _saidNotReady = problem;
+            LogNotReady(session.Gateway, problem);
+        }
+
+        return problem;
+    }
+
+    private string? ProblemOf(NodeHealth health) => _own() is { IsNone: false } own && !health.Context.Cluster.IsNone && health.Context.Cluster != own
+        ? $"it belongs to cluster {health.Context.Cluster}, and this client to {own}"
+        : health.NotReady;
+
+    private void Avoid(string gateway) => _avoided[gateway] = _time.GetTimestamp();
+
+    /// <summary>A link to a gateway that is better than that of the session: one before it, or any where its node is not ready. Null where there is none.</summary>
+    private async Task<Held?> FindBetterAsync(LinkSession session, bool isReady, CancellationToken stop)
+    {
+        var rank = _gateways.TakeWhile(gateway => gateway != session.Gateway).Count();
+        var candidates = _gateways.Where((gateway, i) => i != rank && (i < rank || !isReady) && !IsAvoided(gateway)).ToList();
+        var answers = await Task.WhenAll(candidates.Select(gateway => AnswersAsync(gateway, stop))).ConfigureAwait(false);
+        for (var i = 0; i < candidates.Count && !stop.IsCancellationRequested; i++)
+        {
+            if (answers[i] && await TryOpenAsync(candidates[i], stop).ConfigureAwait(false) is { } better)
+            {
+                LogBetter(candidates[i], session.Gateway);
+                return better;
+            }
+        }
+
+        return null;
+    }
+
+    private async Task<bool> AnswersAsync(string gateway, CancellationToken stop)
+    {
+        try
+        {
+            return await _answers(gateway, stop).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>A link to one gateway, up, and from then on free to go to any; null where its node is not ready or cannot be asked.</summary>
+    private async Task<Held?> TryOpenAsync(string gateway, CancellationToken stop)
+    {
+        var held = Open(gateway);
+        string why;
+        try
+        {
+            var session = await held.Link.ConnectAsync(OpenTimeout, stop).ConfigureAwait(false);
+            if (ProblemOf(await _ask(session).WaitAsync(AskTimeout, _time, stop).ConfigureAwait(false)) is not { } problem)
+            {
+                held.Only = null;
+                return held;
+            }
+
+            why = problem;
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            why = e.Message;
+        }
+
+        if (!stop.IsCancellationRequested)
+        {
+            Avoid(gateway);
+            LogNotBetter(gateway, why);
+        }
+
+        await held.Link.DisposeAsync().ConfigureAwait(false);
+        return null;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (_stop.IsCancellationRequested)
+        {
+            return;
+        }
+
+        await _stop.CancelAsync().ConfigureAwait(false);
+        await _loop.ConfigureAwait(false);
+        if (_held is { } held)
+        {
+            await held.Link.DisposeAsync().ConfigureAwait(false);
+        }
+
+        await _retired.DisposeAsync().ConfigureAwait(false);
+        _slot.Close(new ObjectDisposedException(nameof(PreferredLink)));
+        _stop.Dispose();
+    }
+
+    [LoggerMessage(1, LogLevel.Information, "{Better} is there and ready, and preferred to {Current}.")]
+    private partial void LogBetter(string better, string current);
+
+    [LoggerMessage(2, LogLevel.Warning, "The node behind {Gateway} is not ready, and is left for another that is: {Why}")]
+    private partial void LogNotReady(string gateway, string why);
+
+    [LoggerMessage(3, LogLevel.Debug, "{Gateway} answers, but is not gone to: {Why}")]
+    private partial void LogNotBetter(string gateway, string why);
+}
