@@ -129,6 +129,9 @@ internal sealed class Database
             // Every read looks through the ranges of the memtable, and each new one has them sorted again. In tables they are cheap.
             api.rocksdb_options_set_memtable_max_range_deletions(options, MaxMemtableRanges);
             api.rocksdb_block_based_options_set_data_block_index_type(table, 1);
+
+            // The hash leads to a run of so many keys. With the default of 16 a get is a tenth slower; with 1 blocks are a tenth larger for 3 %.
+            api.rocksdb_block_based_options_set_block_restart_interval(table, 4);
             api.rocksdb_block_based_options_set_data_block_hash_ratio(table, 0.75);
             api.rocksdb_block_based_options_set_filter_policy(table, api.rocksdb_filterpolicy_create_bloom_full(10));
         }
