@@ -57,7 +57,7 @@ public static class CarriedTrace
     /// A span for one call that is made for several, in the flow of none of them: neither the span that it is in nor what it carries is theirs,
     /// so both are said anew. Null where nobody traces it; what the first came with is then carried on.
     /// </summary>
-    public static Activity? StartShared(string name, IReadOnlyList<TraceOrigin> origins)
+    public static Activity? StartShared(string name, IReadOnlyList<TraceOrigin?> origins)
     {
         var listens = Traces.Source.HasListeners();
         if (listens && Activity.Current is not null)
@@ -67,8 +67,8 @@ public static class CarriedTrace
 
         // What else the flow of whoever began carries is nobody else's either, and may be of any size.
         RequestContext.Clear();
-        var started = listens ? Traces.StartShared(name, ActivityKind.Client, origins.Select(origin => origin.Span)) : null;
-        Set(started?.Context ?? origins.FirstOrDefault(origin => origin.Carried != default).Carried);
+        var started = listens ? Traces.StartShared(name, ActivityKind.Client, origins.Select(origin => origin?.Span)) : null;
+        Set(started?.Context ?? origins.FirstOrDefault(origin => origin is not null && origin.Carried != default)?.Carried ?? default);
         return started;
     }
 
@@ -80,8 +80,8 @@ public static class CarriedTrace
 /// <summary>What an operation is part of that waits for a call which it shares.</summary>
 /// <param name="Span">The span that it is in, where somebody listens here.</param>
 /// <param name="Carried">What it came with, where it came with a call: carried on also where nobody listens.</param>
-public readonly record struct TraceOrigin(Activity? Span, ActivityContext Carried)
+public sealed record TraceOrigin(Activity? Span, ActivityContext Carried)
 {
-    /// <summary>That of the flow that asks.</summary>
-    public static TraceOrigin Now => new(Traces.Current, CarriedTrace.Current);
+    /// <summary>That of the flow that asks; null where it is part of nothing, as almost always.</summary>
+    public static TraceOrigin? Now => (Traces.Current, CarriedTrace.Current) is var (span, carried) && (span is not null || carried != default) ? new(span, carried) : null;
 }

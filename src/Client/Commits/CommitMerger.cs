@@ -38,7 +38,7 @@ public sealed class CommitMerger(Func<CommitManyRequest, Task<CommitManyAnswer>>
 
         public int Bytes { get; } = commands.Sum(command => command.Length);
 
-        public TraceOrigin Origin { get; } = TraceOrigin.Now;
+        public TraceOrigin? Origin { get; } = TraceOrigin.Now;
 
         public TaskCompletionSource<MergedOutcomes> Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
     }

@@ -44,7 +44,7 @@ internal sealed class GetMerger(
         /// <summary>True while there is time for another call.</summary>
         public bool HasTime => Deadline.Left > Backoff.Max;
 
-        public TraceOrigin Origin { get; } = TraceOrigin.Now;
+        public TraceOrigin? Origin { get; } = TraceOrigin.Now;
     }
 
     /// <summary>

@@ -2,7 +2,7 @@ using Quicksilver.Client;
 using Quicksilver.Model;
 using Quicksilver.Testing.Checkers;
 
-namespace Quicksilver.Grains.Tests;
+namespace Quicksilver.Cluster.Tests;
 
 /// <summary>
 /// One session that reads and writes keys of a keyspace, a few operations at one place and then at another, as a user does whose requests are
