@@ -48,7 +48,7 @@ public sealed class SerializerTests : IDisposable
         new LogPage(PageStatus.Ok, Cluster, Position, new(4), new(99), TimeSpan.Zero, new(10), new(20), Bytes, [Node, Node], PageEncoding.Zstd, 99, Chain, 7),
         new OpenSnapshotRequest(Node, Region, Cluster, ["flags"], ["routes"], true, new(7)), new OpenSnapshotAnswer(SnapshotStatus.Ok, 5, Bytes),
         new NextBlockRequest(5, SnapshotSection.Records, Bytes, 8), new NextBlockAnswer(SnapshotStatus.SourceDamaged, Bytes),
-        Context, Context with { WriteGateway = null }, new CallId(7, 9), new CommitManyRequest(Bytes) { Call = new(7, 9), Cluster = Cluster },
+        Context, Context with { WriteGateway = null }, new NodeHealth(Context, "lags"), new NodeHealth(Context, null), new CallId(7, 9), new CommitManyRequest(Bytes) { Call = new(7, 9), Cluster = Cluster },
         new CommitManyAnswer([CommitOutcome.Committed(new(5)), CommitOutcome.Invalid("x")], Context), new CommitManyAnswer([], Context),
         Requirement, new GetManyRequest(Requirement, Bytes), new GetManyAnswer(ReadStatus.Overloaded, Context, Bytes, "problem"),
         new GetManyAnswer(ReadStatus.Ok, Context, default, null), new ScanRequest(Requirement, Bytes, Bytes, Bytes, 10, Bytes) { Flags = ScanFlags.KeysOnly | ScanFlags.Reverse },
