@@ -17,6 +17,10 @@ public sealed class GatewayLossTests
     private const string Keyspace = "near";
     private const int Readers = 64;
     private const int ReadsOfAPhase = 2_000;
+    private const int Links = 3;
+
+    /// <summary>What a link needs to find out that its gateway is silent: two heartbeats in a row are missed, 3 s each.</summary>
+    private static readonly TimeSpan Silence = TimeSpan.FromSeconds(6);
 
     /// <summary>Of each read: far more than any may take, so that what it takes is measured.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
@@ -49,17 +53,35 @@ public sealed class GatewayLossTests
 
     private static TimeSpan Since(long start) => TimeProvider.System.GetElapsedTime(start);
 
-    /// <summary>How long this machine needs from nothing to the first answer, over a link that is in order.</summary>
+    /// <summary>How long this machine needs from nothing to the first answer, over a link that is in order: the longest of some times.</summary>
     private static async Task<TimeSpan> LinkAsync(string gateway)
     {
-        var start = TimeProvider.System.GetTimestamp();
-        await using var client = Connect(gateway);
-        await client.Keyspace(Keyspace).GetAsync("k0", cancellation: Stop);
-        return Since(start);
+        var longest = TimeSpan.Zero;
+        for (var i = 0; i < Links; i++)
+        {
+            var start = TimeProvider.System.GetTimestamp();
+            await using var client = Connect(gateway);
+            await client.Keyspace(Keyspace).GetAsync("k0", cancellation: Stop);
+            var took = Since(start);
+            longest = took > longest ? took : longest;
+        }
+
+        return longest;
     }
 
     /// <summary>A promise as it is, or, on a machine that is slower than it reckons with, what is waited by design and three links.</summary>
     private static TimeSpan Allowed(double promise, double byDesign, TimeSpan link) => TimeSpan.FromSeconds(Math.Max(promise, byDesign + (3 * link.TotalSeconds)));
+
+    /// <summary>
+    /// No read of a phase takes longer than is allowed, and none is sent more than twice. Where heartbeats starve, a link is lost that was in order:
+    /// each such loss, beside those that the test has made, may cost one more try and the time of a silence.
+    /// </summary>
+    private static void Judge(string what, Phase phase, TimeSpan allowed, int losses, TimeSpan link)
+    {
+        var said = $"{what}: the longest read took {phase.Longest}, most tries {phase.MostTries}, {phase.Losses} sessions lost; a link took {link}.";
+        Assert.True(phase.Longest < allowed + (Math.Max(0, phase.Losses - losses) * Silence), said);
+        Assert.True(phase.MostTries <= Math.Max(2, 1 + phase.Losses), said);
+    }
 
     [Theory]
     [InlineData(true)]
@@ -72,36 +94,37 @@ public sealed class GatewayLossTests
         var (near, far, port) = (network.Address, cluster.Gateway("eu"), network.Target);
         var link = await LinkAsync(near);
         await using var reads = new CountedReads(Options(merges, near, far));
+        await reads.AtAsync(near);
         await reads.MoreAsync(ReadsOfAPhase);
-        Assert.Equal(near, reads.Gateway);
 
         // Its connections are reset, and nobody is there any more.
-        reads.TakeLongest();
+        await reads.EndPhaseAsync();
         network.Target = Ports.Free();
         network.Cut();
         await reads.AtAsync(far);
         await reads.MoreAsync(ReadsOfAPhase);
-        var cut = reads.TakeLongest();
-        Assert.True(cut < Allowed(2, 0.5, link), $"The longest read over the cut took {cut}; a link took {link}.");
+        var cut = await reads.EndPhaseAsync();
+        Judge("cut", cut, Allowed(2, 0.5, link), losses: 1, link);
 
         // It comes back, and so does the client. That costs no read anything.
         network.Target = port;
         await reads.AtAsync(near);
         await reads.MoreAsync(ReadsOfAPhase);
-        var back = reads.TakeLongest();
-        Assert.True(back < Allowed(2, 0, link), $"The longest read over the way back took {back}; a link took {link}.");
+        var back = await reads.EndPhaseAsync();
+        Judge("way back", back, Allowed(2, 0, link), losses: 0, link);
 
-        // Nothing comes from it any more, and nobody is told: two heartbeats in a row are missed, 3 s each.
+        // Nothing comes from it any more, and nobody is told.
         network.BlackHole();
         await reads.AtAsync(far);
         await reads.MoreAsync(ReadsOfAPhase);
-        var hole = reads.TakeLongest();
-        Assert.True(hole < Allowed(8, 6, link), $"The longest read over the hole took {hole}; a link took {link}.");
+        var hole = await reads.EndPhaseAsync();
+        Judge("hole", hole, Allowed(8, Silence.TotalSeconds, link), losses: 1, link);
 
+        // There were reads on their way, which were made again.
         await reads.EndAsync();
-        Assert.Equal(2, reads.MostTries);
+        Assert.True(Math.Max(cut.MostTries, hole.MostTries) >= 2, $"{cut} {hole}");
         TestContext.Current.TestOutputHelper?.WriteLine(
-            $"{reads.Count} reads; the longest {cut.TotalSeconds:0.00} s over the cut, {back.TotalSeconds:0.00} s on the way back, {hole.TotalSeconds:0.00} s over the hole; a link {link.TotalSeconds:0.00} s");
+            $"{reads.Count} reads; the longest {cut.Longest.TotalSeconds:0.00} s over the cut, {back.Longest.TotalSeconds:0.00} s on the way back, {hole.Longest.TotalSeconds:0.00} s over the hole; a link {link.TotalSeconds:0.00} s");
     }
 
     [Fact]
@@ -137,8 +160,21 @@ public sealed class GatewayLossTests
         var e = await Assert.ThrowsAsync<QuicksilverException>(async () => await alone.Keyspace(Keyspace).GetAsync("k0", cancellation: Stop));
         Assert.Equal(QuicksilverErrorCode.KeyspaceNotFound, e.Code);
 
-        await using var client = Connect(cluster.Gateway("us"), cluster.Gateway("eu"));
-        Assert.Equal("v", (await client.Keyspace(Keyspace).GetAsync("k0", cancellation: Stop))!.Text);
+        // Passed over where it says in time that it has nothing, and eu is there in time: a client that could not hear that asks what it has.
+        await Eventually.TrueAsync(
+            async () =>
+            {
+                await using var client = Connect(cluster.Gateway("us"), cluster.Gateway("eu"));
+                try
+                {
+                    return (await client.Keyspace(Keyspace).GetAsync("k0", cancellation: Stop))!.Text == "v";
+                }
+                catch (QuicksilverException early) when (early.Code == QuicksilverErrorCode.KeyspaceNotFound)
+                {
+                    return false;
+                }
+            },
+            "a read past the region that has nothing", Stop, Patience);
         await cluster.StopAsync("us");
     }
 
@@ -160,7 +196,7 @@ public sealed class GatewayLossTests
             var put = await keyspace.PutAsync("k0", $"late {i}", cancellation: Stop);
             network.Target = Ports.Free();
             network.Cut();
-            var seen = await keyspace.GetAsync("k0", cancellation: Stop);
+            var seen = await SeenAsync(keyspace, "k0");
             Assert.Equal(($"late {i}", put.Revision), (seen!.Text, seen.Revision));
             network.Target = port;
         }
@@ -175,21 +211,33 @@ public sealed class GatewayLossTests
         var e = await Assert.ThrowsAsync<QuicksilverException>(async () => await farOnly.Keyspace(Keyspace).GetAsync("k1", cancellation: Stop));
         Assert.Equal((QuicksilverErrorCode.NotYet, true), (e.Code, e.IsTransient));
         client.Session = nearOnly.Session;
+        Assert.Equal("unheard of", (await SeenAsync(keyspace, "k1"))!.Text);
+        cluster.Network("eu").Heal();
+    }
+
+    /// <summary>What a session reads at last: as long as it hears that it cannot yet, it asks again.</summary>
+    private static async Task<Entry?> SeenAsync(IKeyspace keyspace, string key)
+    {
+        Entry? seen = null;
         await Eventually.TrueAsync(
             async () =>
             {
                 try
                 {
-                    return (await keyspace.GetAsync("k1", cancellation: Stop))!.Text == "unheard of";
+                    seen = await keyspace.GetAsync(key, cancellation: Stop);
+                    return true;
                 }
                 catch (QuicksilverException late) when (late.Code == QuicksilverErrorCode.NotYet)
                 {
                     return false;
                 }
             },
-            "the session at its preferred region again", Stop, Patience);
-        cluster.Network("eu").Heal();
+            $"{key} as the session must see it", Stop, Patience);
+        return seen;
     }
+
+    /// <summary>Of the reads of a phase: the longest, and how often any was sent; and how many sessions were lost meanwhile.</summary>
+    private sealed record Phase(TimeSpan Longest, int MostTries, int Losses);
 
     /// <summary>Readers in a loop over one client, each with a key of its own, so that the tries of a read are those of its key.</summary>
     private sealed class CountedReads : IAsyncDisposable
@@ -199,6 +247,7 @@ public sealed class GatewayLossTests
         private readonly CancellationTokenSource _enough = new();
         private readonly List<Task> _readers;
         private readonly Lock _gate = new();
+        private readonly long[] _done = new long[Readers];
         private TimeSpan _longest;
         private long _count;
         private int _mostTries;
@@ -210,27 +259,16 @@ public sealed class GatewayLossTests
             preferred.Start();
             _link = new(preferred);
             _client = new(_link, options, TimeProvider.System);
-            _readers = [.. Enumerable.Range(0, Readers).Select(reader => Task.Run(() => ReadAsync($"k{reader}"), Stop))];
+            _readers = [.. Enumerable.Range(0, Readers).Select(reader => Task.Run(() => ReadAsync(reader), Stop))];
         }
 
         public string? Gateway => _link.Current?.Gateway;
 
         public long Count => Interlocked.Read(ref _count);
 
-        /// <summary>Of any read.</summary>
-        public int MostTries
+        private async Task ReadAsync(int reader)
         {
-            get
-            {
-                lock (_gate)
-                {
-                    return _mostTries;
-                }
-            }
-        }
-
-        private async Task ReadAsync(string key)
-        {
+            var key = $"k{reader}";
             var keyspace = _client.Keyspace(Keyspace);
             while (!_enough.IsCancellationRequested)
             {
@@ -246,19 +284,24 @@ public sealed class GatewayLossTests
                 }
 
                 Interlocked.Increment(ref _count);
+                Interlocked.Increment(ref _done[reader]);
             }
         }
 
-        /// <summary>The longest read since the last call of this.</summary>
-        public TimeSpan TakeLongest()
+        /// <summary>All reads since the last call of this, and with them those that are on their way now: every reader ends one that it began after this.</summary>
+        public async Task<Phase> EndPhaseAsync()
         {
+            long[] before = [.. Enumerable.Range(0, Readers).Select(Done)];
+            await TrueAsync(() => Enumerable.Range(0, Readers).All(reader => Done(reader) >= before[reader] + 2), "one more read of every reader");
             lock (_gate)
             {
-                var longest = _longest;
-                _longest = default;
-                return longest;
+                var phase = new Phase(_longest, _mostTries, _link.TakeLosses());
+                (_longest, _mostTries) = (default, 0);
+                return phase;
             }
         }
+
+        private long Done(int reader) => Interlocked.Read(ref _done[reader]);
 
         public Task MoreAsync(int reads)
         {
