@@ -13,8 +13,14 @@ public sealed class WaitingReadsTests
 {
     private const int Waiting = 200;
     private const int Readers = 4;
-    private const int Turns = 4;
+    private const int Pairs = 5;
     private const int MaxAttempts = 3;
+
+    /// <summary>For as many pairs as are needed: on a machine that others use, too, not every turn ends in time.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
+
+    /// <summary>How long a read waits in the room before its node asks the hub instead.</summary>
+    private static readonly TimeSpan InTheRoom = TimeSpan.FromSeconds(2);
 
     /// <summary>Of one turn: a read waits two seconds at most, and has to be there from before the turn until after it.</summary>
     private static readonly TimeSpan Turn = TimeSpan.FromMilliseconds(600);
@@ -34,24 +40,26 @@ public sealed class WaitingReadsTests
         await ReadAsync(eu);
 
         var said = new List<string>();
+        var start = TimeProvider.System.GetTimestamp();
         for (var attempt = 0; attempt < MaxAttempts; attempt++)
         {
-            List<TimeSpan> quiet = [Slowest(await ReadAsync(eu))];
-            List<TimeSpan> beside = [];
-            for (var turn = 0; turn < Turns; turn++)
+            // In turns, each beside the one before it: on two cores that others use as well, turns differ although nobody waits in them.
+            List<(TimeSpan Alone, TimeSpan Beside)> pairs = [];
+            while (pairs.Count < Pairs)
             {
+                Assert.True(TimeProvider.System.GetElapsedTime(start) < Patience, $"No {Pairs} pairs of turns within {Patience}, but {Text(pairs)}; before: {string.Join('\n', said)}");
+                var alone = Slowest(await ReadAsync(eu));
                 if (await ReadBesideWaitingAsync(cluster, hub, eu, patient) is { } took)
                 {
-                    beside.Add(Slowest(took));
+                    pairs.Add((alone, Slowest(took)));
                 }
-
-                quiet.Add(Slowest(await ReadAsync(eu)));
             }
 
-            // On two cores that others use as well the turns differ although nobody waits in them. So the middle of one kind is compared with the
-            // middle of the other; and as long as a turn without anybody is slower than every turn beside those that wait, it is not they who slow.
-            said.Add($"p99 alone {Text(quiet)}; beside {Waiting} that wait {Text(beside)}");
-            if (beside.Count > Turns / 2 && (Middle(beside) <= 1.5 * Middle(quiet) || beside.Max() <= quiet.Max()))
+            // The middle of what they cost decides, and not one turn; and as long as a turn without anybody is slower than every turn beside those
+            // that wait, it is not they who slow.
+            var ratio = pairs.Select(pair => pair.Beside / pair.Alone).Order().ElementAt(Pairs / 2);
+            said.Add($"p99 alone and beside {Waiting} that wait: {Text(pairs)}; ratio {ratio:0.00}");
+            if (ratio <= 1.5 || pairs.Max(pair => pair.Beside) <= pairs.Max(pair => pair.Alone))
             {
                 TestContext.Current.TestOutputHelper?.WriteLine(string.Join('\n', said));
                 return;
@@ -67,21 +75,36 @@ public sealed class WaitingReadsTests
         patient.Session = hub.Session;
         var position = hub.Session!.Value.Position;
         var next = ReadOptions.AtLeast(position with { Revision = position.Revision.Next });
+        var began = TimeProvider.System.GetTimestamp();
         var waiting = Enumerable.Range(0, Waiting).Select(_ => patient.Keyspace("waiting").GetAsync("k0", next, Stop).AsTask()).ToList();
         await Eventually.TrueAsync(() => cluster["eu"].Status.WaitingReads == Waiting || waiting.Exists(read => read.IsCompleted), "a room with all that wait", Stop);
         var took = await ReadAsync(eu);
         var stayed = cluster["eu"].Status.WaitingReads == Waiting;
         var put = await hub.Keyspace("waiting").PutAsync("k0", "v", cancellation: Stop);
+        var wasInTime = stayed && TimeProvider.System.GetElapsedTime(began) < InTheRoom;
 
-        // Every one of them ends, also one that the node had given up on and asked the hub for.
-        var entries = await Task.WhenAll(waiting);
-        if (stayed)
+        // Every one of them ends, also one that the node had given up on and asked the hub for. Where the write came too late for that, it hears so.
+        var entries = await Task.WhenAll(waiting.Select(EndAsync));
+        if (wasInTime)
         {
-            Assert.All(entries, entry => Assert.Equal(put.Revision, entry!.Revision));
+            Assert.All(entries, entry => Assert.Equal<Revision?>(put.Revision, entry?.Revision));
         }
 
-        Assert.Equal(0, cluster["eu"].Status.WaitingReads);
+        await Eventually.TrueAsync(() => cluster["eu"].Status.WaitingReads == 0, "an empty room", Stop);
         return stayed ? took : null;
+    }
+
+    /// <summary>What a read has seen; null where it could not yet.</summary>
+    private static async Task<Entry?> EndAsync(Task<Entry?> read)
+    {
+        try
+        {
+            return await read;
+        }
+        catch (QuicksilverException e) when (e.Code == QuicksilverErrorCode.NotYet)
+        {
+            return null;
+        }
     }
 
     private static async Task<List<TimeSpan>> ReadAsync(QuicksilverClient client)
@@ -107,7 +130,6 @@ public sealed class WaitingReadsTests
     /// <summary>Ninety-nine of a hundred took less.</summary>
     private static TimeSpan Slowest(List<TimeSpan> took) => took.Order().ElementAt(took.Count * 99 / 100);
 
-    private static TimeSpan Middle(List<TimeSpan> turns) => turns.Order().ElementAt(turns.Count / 2);
-
-    private static string Text(List<TimeSpan> turns) => string.Join(", ", turns.Select(turn => $"{turn.TotalMilliseconds:0.00} ms"));
+    private static string Text(List<(TimeSpan Alone, TimeSpan Beside)> pairs) =>
+        string.Join(", ", pairs.Select(pair => $"{pair.Alone.TotalMilliseconds:0.00} ms and {pair.Beside.TotalMilliseconds:0.00} ms"));
 }
