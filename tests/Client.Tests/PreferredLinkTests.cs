@@ -8,7 +8,7 @@ namespace Quicksilver.Client.Tests;
 
 /// <summary>
 /// Goal: a client is at the best of its gateways, and no call of it ends because it goes from one to another. Method: gateways that come, go and
-/// fall behind as the test says; time goes on in steps far shorter than any of the times that matter.
+/// fall behind as the test says; time goes on in steps far shorter than any of the times that matter, and only while the link itself waits for it.
 /// </summary>
 public sealed class PreferredLinkTests : IAsyncDisposable
 {
@@ -16,7 +16,11 @@ public sealed class PreferredLinkTests : IAsyncDisposable
     private static readonly TimeSpan ReturnAfter = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan Step = TimeSpan.FromMilliseconds(500);
 
-    private readonly FakeTimeProvider _time = new();
+    /// <summary>The pauses of the loop of the link: between two questions to its node, and between two looks of the link below for a gateway.</summary>
+    private static readonly TimeSpan AskPeriod = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan LookPeriod = TimeSpan.FromSeconds(1);
+
+    private readonly LoopTime _time = new();
     private readonly Lock _gate = new();
     private readonly HashSet<string> _up = ["a:1", "b:1", "c:1"];
     private readonly Dictionary<string, string> _notReady = [];
@@ -88,7 +92,7 @@ public sealed class PreferredLinkTests : IAsyncDisposable
         }
     }
 
-    /// <summary>Lets time pass until something is so.</summary>
+    /// <summary>Lets time pass until something is so. However late this machine gives the loop a turn, no time passes before it waits again.</summary>
     private Task UntilAsync(Func<bool> condition, string what) => Eventually.TrueAsync(
         () =>
         {
@@ -97,7 +101,11 @@ public sealed class PreferredLinkTests : IAsyncDisposable
                 return true;
             }
 
-            _time.Advance(Step);
+            if (_time.IsPaused)
+            {
+                _time.Advance(Step);
+            }
+
             return false;
         },
         what, Stop);
@@ -271,6 +279,86 @@ public sealed class PreferredLinkTests : IAsyncDisposable
         Assert.Equal(0, Open);
     }
 
+    /// <summary>Fake time that knows whether the loop of the link waits for it to pass. There is one loop, so it has one pause at a time.</summary>
+    private sealed class LoopTime : FakeTimeProvider
+    {
+        private readonly Lock _gate = new();
+        private readonly HashSet<Pause> _pauses = [];
+
+        public bool IsPaused
+        {
+            get
+            {
+                lock (_gate)
+                {
+                    return _pauses.Count > 0;
+                }
+            }
+        }
+
+        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
+        {
+            if (dueTime != AskPeriod && dueTime != LookPeriod)
+            {
+                return base.CreateTimer(callback, state, dueTime, period);
+            }
+
+            var pause = new Pause(this);
+            pause.Timer = base.CreateTimer(
+                given =>
+                {
+                    End(pause);
+                    callback(given);
+                },
+                state, dueTime, period);
+            Begin(pause);
+            return pause;
+        }
+
+        /// <summary>It counts when its timer runs, unless it is over by then.</summary>
+        private void Begin(Pause pause)
+        {
+            lock (_gate)
+            {
+                if (!pause.IsOver)
+                {
+                    _pauses.Add(pause);
+                }
+            }
+        }
+
+        private void End(Pause pause)
+        {
+            lock (_gate)
+            {
+                pause.IsOver = true;
+                _pauses.Remove(pause);
+            }
+        }
+
+        private sealed class Pause(LoopTime time) : ITimer
+        {
+            /// <summary>Set before anybody has the pause.</summary>
+            public ITimer? Timer { get; set; }
+
+            public bool IsOver { get; set; }
+
+            public bool Change(TimeSpan dueTime, TimeSpan period) => Timer!.Change(dueTime, period);
+
+            public void Dispose()
+            {
+                time.End(this);
+                Timer!.Dispose();
+            }
+
+            public ValueTask DisposeAsync()
+            {
+                time.End(this);
+                return Timer!.DisposeAsync();
+            }
+        }
+    }
+
     /// <summary>Goes to the first gateway in its order that is up, and looks for one each second.</summary>
     private sealed class OrderedLink(PreferredLinkTests test, Func<IReadOnlyList<string>> order) : ILink
     {
@@ -297,7 +385,7 @@ public sealed class PreferredLinkTests : IAsyncDisposable
         public async ValueTask<LinkSession> ConnectAsync(TimeSpan timeout, CancellationToken cancellation)
         {
             using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellation, _closed.Token);
-            for (var left = timeout; ; left -= TimeSpan.FromSeconds(1))
+            for (var left = timeout; ; left -= LookPeriod)
             {
                 if (Current is { } current)
                 {
@@ -314,7 +402,7 @@ public sealed class PreferredLinkTests : IAsyncDisposable
                     throw new QuicksilverException(QuicksilverErrorCode.Unavailable, "nobody is up", WriteOutcome.NotCommitted);
                 }
 
-                await Task.Delay(TimeSpan.FromSeconds(1), test._time, either.Token);
+                await Task.Delay(LookPeriod, test._time, either.Token);
             }
         }
 
