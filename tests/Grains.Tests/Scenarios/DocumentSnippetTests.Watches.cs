@@ -10,6 +10,9 @@ namespace Quicksilver.Grains.Tests.Scenarios;
 /// <content>Watches: alone, and behind a scan.</content>
 public sealed partial class DocumentSnippetTests
 {
+    /// <summary>For a watch to end: one that hangs is a failure.</summary>
+    private static readonly TimeSpan EndOfWatch = TimeSpan.FromMinutes(1);
+
     [Fact]
     public async Task A_watch_tells_puts_deletions_and_prefixes_until_the_keyspace_is_gone()
     {
@@ -20,17 +23,20 @@ public sealed partial class DocumentSnippetTests
         var rules = hub.Keyspace("rules");
 
         // The watch begins a moment after it is asked for, and tells only what changes from then on.
-        for (var i = 0; told.IsEmpty; i++)
-        {
-            if (watching.IsCompleted)
+        var puts = 0;
+        await Eventually.TrueAsync(
+            async () =>
             {
-                await watching;
-                Assert.Fail("The watch ended before it told anything.");
-            }
+                if (watching.IsCompleted)
+                {
+                    await watching;
+                    Assert.Fail("The watch ended before it told anything.");
+                }
 
-            await rules.PutAsync("eu/1", $"{i}", cancellation: Stop);
-            await Task.Delay(10, Stop);
-        }
+                await rules.PutAsync("eu/1", $"{puts++}", cancellation: Stop);
+                return !told.IsEmpty;
+            },
+            "the beginning of the watch", Stop, EndOfWatch);
 
         await rules.PutAsync("us/1", "not watched", cancellation: Stop);
         await rules.PutAsync("eu/a/2", "2", cancellation: Stop);
@@ -40,7 +46,7 @@ public sealed partial class DocumentSnippetTests
         await rules.DeletePrefixAsync("eu/a/", cancellation: Stop);
         await Eventually.TrueAsync(() => told.Keys.SequenceEqual(["eu/3"]), "one key", Stop);
         await hub.Catalog.DeleteAsync("rules", Stop);
-        await watching;
+        await watching.WaitAsync(EndOfWatch, Stop);
 
         void Set(Key key, Entry entry) => told[key.ToString()] = entry.Text;
 
@@ -118,9 +124,9 @@ public sealed partial class DocumentSnippetTests
         Assert.True(there.Count > Rows / 2, $"{there.Count} rows");
         await Eventually.TrueAsync(
             () => Volatile.Read(ref published) is var seen && seen.Count == there.Count && there.All(row => seen.GetValueOrDefault(row.Key) == row.Value),
-            "all changes", Stop);
+            "all changes", Stop, EndOfWatch);
         await hub.Catalog.DeleteAsync("rules", Stop);
-        await following;
+        await following.WaitAsync(EndOfWatch, Stop);
 
         static string Name(int row) => row.ToString("d5", CultureInfo.InvariantCulture);
 
