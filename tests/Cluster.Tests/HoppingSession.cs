@@ -13,8 +13,8 @@ internal sealed class HoppingSession(int number, IReadOnlyDictionary<string, Qui
     /// <summary>Most operations before it goes to another place.</summary>
     public const int MaxStay = 50;
 
-    /// <summary>How often an honest refusal is followed by another try, which takes seconds each time.</summary>
-    private const int MaxTries = 10;
+    /// <summary>How long an honest refusal is followed by another try: longer than any region needs to be back and to catch up.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(3);
 
     private readonly Random _random = new(number);
     private readonly string[] _places = [.. clients.Keys];
@@ -75,7 +75,8 @@ internal sealed class HoppingSession(int number, IReadOnlyDictionary<string, Qui
 
     private async Task ReadAsync(string key, CancellationToken stop)
     {
-        for (var tries = 1; ; tries++)
+        var start = TimeProvider.System.GetTimestamp();
+        while (true)
         {
             try
             {
@@ -83,7 +84,7 @@ internal sealed class HoppingSession(int number, IReadOnlyDictionary<string, Qui
                 Note(SessionStepKind.Read, key, entry?.Text, entry?.Revision ?? Revision.None);
                 return;
             }
-            catch (QuicksilverException e) when (e.IsTransient && tries < MaxTries)
+            catch (QuicksilverException e) when (e.IsTransient && TimeProvider.System.GetElapsedTime(start) < Patience)
             {
                 Refused++;
             }
