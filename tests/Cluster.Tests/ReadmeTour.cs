@@ -18,6 +18,9 @@ internal sealed partial class ReadmeTour(DevelopmentProcess cluster)
     /// <summary>Commands that change nothing: a region may need a moment until they say what they are to say.</summary>
     private static readonly string[] Reads = ["get", "lookup", "verify"];
 
+    /// <summary>For what a read is to say: each try is a process of its own, which takes seconds to start where others use the machine.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
+
     public async Task RunAsync(CancellationToken stop)
     {
         var blocks = Document.Read("README.md").Blocks().Where(block => block.Heading is "Five minutes" or "Sample").ToList();
@@ -60,7 +63,7 @@ internal sealed partial class ReadmeTour(DevelopmentProcess cluster)
                     var isRight = expected is null ? code == 0 : Normal(process.Output) == Normal(expected);
                     return isRight || (Reads.Contains(args[0]) ? false : throw new InvalidOperationException(said));
                 },
-                "what the README says", stop);
+                "what the README says", stop, Patience);
         }
         catch (Exception e) when (e is InvalidOperationException or TimeoutException)
         {

@@ -59,7 +59,7 @@ public sealed class TraceTests : IDisposable
     {
         try
         {
-            await Eventually.TrueAsync(() => Tree(root) == expected, "the whole trace", Stop, TimeSpan.FromSeconds(10));
+            await Eventually.TrueAsync(() => Tree(root) == expected, "the whole trace", Stop);
         }
         catch (TimeoutException)
         {
