@@ -105,14 +105,10 @@ internal sealed class Caller(ILink link, ILink writes, QuicksilverClientOptions 
         }
         catch when (!answered.IsCompleted)
         {
-            LookAtEnd(answered);
+            answered.LookAtEnd();
             throw;
         }
     }
-
-    /// <summary>How it ends is nobody's business any more, but somebody has to look.</summary>
-    private static void LookAtEnd(Task left) =>
-        _ = left.ContinueWith(static ended => _ = ended.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
 
     /// <summary>
     /// Commits one encoded command until its outcome is certain, with the same bytes in every try. What is returned was judged by
@@ -230,7 +226,7 @@ internal sealed class Caller(ILink link, ILink writes, QuicksilverClientOptions 
         }
         catch (TimeoutException e)
         {
-            LookAtEnd(sent);
+            sent.LookAtEnd();
             throw new TimeoutException("no answer came in time", e);
         }
     }

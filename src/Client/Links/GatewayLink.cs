@@ -32,6 +32,9 @@ public sealed record LinkSession(INodeCalls Node, GatewayHello Hello, string Gat
 /// </summary>
 public sealed partial class GatewayLink : ILink, IAsyncDisposable
 {
+    /// <summary>How long the Orleans client of a session may take to stop, and again to be disposed.</summary>
+    private static readonly TimeSpan CloseTimeout = TimeSpan.FromSeconds(2);
+
     private readonly GatewayLinkOptions _options;
     private readonly Func<IReadOnlyList<string>> _order;
     private readonly TimeProvider _time;
@@ -251,22 +254,13 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
     {
         using var lost = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
         var connections = new ConcurrentDictionary<ConnectionContext, byte>();
-        var isUp = false;
         IHost? host = null;
         try
         {
-            // Not in line: callbacks of calls must neither run inside nor throw into a handler of Orleans. A connection that ends before there is a
-            // session is told by what the start of the host throws.
+            // Not in line: callbacks of calls must neither run inside nor throw into a handler of Orleans.
             host = GatewayHost.Build(
-                endpoint, hello, _options, connections,
-                onLost: () => _ = CancelAsync(lost), onClosed: () => _ = Volatile.Read(ref isUp) ? CancelAsync(lost) : Task.CompletedTask, _time, _loggers);
-            using (var limit = CancellationTokenSource.CreateLinkedTokenSource(lost.Token))
-            {
-                limit.CancelAfter(_options.ConnectTimeout);
-                await host.StartAsync(limit.Token).ConfigureAwait(false);
-            }
-
-            Volatile.Write(ref isUp, true);
+                endpoint, hello, _options, connections, onLost: () => _ = CancelAsync(lost), onClosed: () => _ = CancelAsync(lost), _time, _loggers);
+            await StartAsync(host, lost.Token).ConfigureAwait(false);
             var grains = host.Services.GetRequiredService<IGrainFactory>();
             (_saidNobody, _saidFailed) = (false, null);
             LogUp(address.ToString(), hello.Node.Value, hello.Region.Value);
@@ -303,16 +297,33 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
             // Order matters: first nobody new gets the session, then its calls are let go, then its connections are cut.
             _slot.Clear();
             await CancelAsync(lost).ConfigureAwait(false);
-            foreach (var connection in connections.Keys)
-            {
-                connection.Abort(new ConnectionAbortedException("The link is lost."));
-            }
-
+            Cut(connections);
             if (host is not null)
             {
                 var before = _closing;
-                _closing = Task.WhenAll(before, CloseAsync(host));
+                _closing = Task.WhenAll(before, CloseAsync(host, connections));
             }
+        }
+    }
+
+    /// <summary>
+    /// Starts the Orleans client of a session. Once it is connected it waits for the manifest of the cluster, without a token and without end: what
+    /// bounds it is the time, and that its connection is still there.
+    /// </summary>
+    private async Task StartAsync(IHost host, CancellationToken lost)
+    {
+        using var late = new CancellationTokenSource(_options.ConnectTimeout, _time);
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(lost, late.Token);
+        var started = host.StartAsync(limit.Token);
+        started.LookAtEnd();
+        try
+        {
+            await started.WaitAsync(limit.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException e) when (limit.IsCancellationRequested)
+        {
+            throw new TimeoutException(
+                late.IsCancellationRequested ? $"no call could be made within {_options.ConnectTimeout.TotalSeconds:0.#} s" : "its connection ended before a call could be made", e);
         }
     }
 
@@ -364,19 +375,36 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
         }
     }
 
-    private async Task CloseAsync(IHost host)
+    /// <summary>Ends an Orleans client, in bounded time: one whose start was given up may do neither what it is told, and is left then, without a connection.</summary>
+    private async Task CloseAsync(IHost host, ConcurrentDictionary<ConnectionContext, byte> connections)
+    {
+        using var grace = new CancellationTokenSource(CloseTimeout, _time);
+        await EndAsync(() => host.StopAsync(grace.Token)).ConfigureAwait(false);
+
+        // One that was still being made when the link was lost.
+        Cut(connections);
+        await EndAsync(() => host is IAsyncDisposable disposable ? disposable.DisposeAsync().AsTask() : Task.Run(host.Dispose)).ConfigureAwait(false);
+    }
+
+    private async Task EndAsync(Func<Task> end)
     {
         try
         {
-            using var grace = new CancellationTokenSource(TimeSpan.FromSeconds(2), _time);
-            await host.StopAsync(grace.Token).ConfigureAwait(false);
+            // On a thread of its own: whatever it does before its first wait must not hold the link.
+            await Task.Run(end).WaitOrLeaveAsync(CloseTimeout * 2, _time, CancellationToken.None).ConfigureAwait(false);
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
             LogClosing(e.Message);
         }
+    }
 
-        host.Dispose();
+    private static void Cut(ConcurrentDictionary<ConnectionContext, byte> connections)
+    {
+        foreach (var connection in connections.Keys)
+        {
+            connection.Abort(new ConnectionAbortedException("The link is lost."));
+        }
     }
 
     private void SetTrouble(string trouble, bool wrongCounterpart)
