@@ -23,6 +23,7 @@ public sealed class PreferredLinkTests : IAsyncDisposable
     private readonly LoopTime _time = new();
     private readonly Lock _gate = new();
     private readonly HashSet<string> _up = ["a:1", "b:1", "c:1"];
+    private readonly HashSet<string> _silent = [];
     private readonly Dictionary<string, string> _notReady = [];
     private readonly Dictionary<string, ClusterUuid> _clusters = [];
     private readonly List<OrderedLink> _opened = [];
@@ -41,7 +42,7 @@ public sealed class PreferredLinkTests : IAsyncDisposable
 
             return opened;
         },
-        (gateway, _) => Task.FromResult(IsUp(gateway)), session => Task.FromResult(HealthOf(session.Gateway)), Own, _time, NullLogger.Instance);
+        AnswersAsync, session => Task.FromResult(HealthOf(session.Gateway)), Own, _time, NullLogger.Instance);
 
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
 
@@ -51,6 +52,22 @@ public sealed class PreferredLinkTests : IAsyncDisposable
         {
             return _up.Contains(gateway);
         }
+    }
+
+    private async Task<bool> AnswersAsync(string gateway, CancellationToken stop)
+    {
+        bool isSilent;
+        lock (_gate)
+        {
+            isSilent = _silent.Contains(gateway);
+        }
+
+        if (isSilent)
+        {
+            await Task.Delay(Timeout.Infinite, stop);
+        }
+
+        return IsUp(gateway);
     }
 
     private NodeHealth HealthOf(string gateway)
@@ -247,6 +264,23 @@ public sealed class PreferredLinkTests : IAsyncDisposable
         // To a client that has heard of no cluster yet it is one as any other.
         Change(() => _own = default);
         await AtAsync("a:1");
+    }
+
+    [Fact]
+    public async Task A_session_whose_node_is_not_ready_is_held_back_for_a_short_time_and_is_not_the_answer_to_one_whose_time_is_over()
+    {
+        Change(() => _notReady["a:1"] = "the node has no data yet");
+        Change(() => _silent.UnionWith(["b:1", "c:1"]));
+        var start = _time.GetUtcNow();
+        _link.Start();
+        var waiting = _link.ConnectAsync(TimeSpan.FromSeconds(1), Stop).AsTask();
+        await UntilAsync(() => waiting.IsCompleted, "the end of the wait");
+        var e = await Assert.ThrowsAsync<QuicksilverException>(() => waiting);
+        Assert.Equal((QuicksilverErrorCode.Unavailable, WriteOutcome.NotCommitted), (e.Code, e.Outcome));
+
+        // The search for a better one has not ended.
+        await AtAsync("a:1");
+        Assert.True(_time.GetUtcNow() - start >= TimeSpan.FromSeconds(3));
     }
 
     [Fact]

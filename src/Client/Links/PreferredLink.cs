@@ -11,7 +11,7 @@ namespace Quicksilver.Client;
 /// better one is there again, and it leaves a node that is not ready any more: over a second link, which is up before the first one is left, so that
 /// no call ends by it.
 /// Invariant: it never leaves a session that works unless it has another one, of the same cluster, whose node says that it is ready. Where none is
-/// ready, the first that answers is better than nothing.
+/// ready, or none was found in a short time, the first that answers is better than nothing.
 /// Safe for concurrent use. Owns one loop, from <see cref="Start"/> to <see cref="DisposeAsync"/>.
 /// </summary>
 internal sealed partial class PreferredLink : ILink
@@ -21,6 +21,12 @@ internal sealed partial class PreferredLink : ILink
 
     /// <summary>How long it may take to say so.</summary>
     private static readonly TimeSpan AskTimeout = TimeSpan.FromSeconds(2);
+
+    /// <summary>
+    /// How long a session is held back whose node has not said that it is ready, while others are tried. Beyond it, it is handed out, and the search goes
+    /// on: shorter than the deadline of a call, or calls would fail that could be answered.
+    /// </summary>
+    private static readonly TimeSpan HoldBackFor = TimeSpan.FromSeconds(3);
 
     /// <summary>How long a gateway that says hello may take to be there.</summary>
     private static readonly TimeSpan OpenTimeout = TimeSpan.FromSeconds(5);
@@ -144,10 +150,21 @@ internal sealed partial class PreferredLink : ILink
         }
         catch (TimeoutException e)
         {
-            // It says what is wrong, where there is no session at all.
-            return Volatile.Read(ref _held) is { } held
-                ? await held.Link.ConnectAsync(TimeSpan.Zero, cancellation).ConfigureAwait(false)
-                : throw new QuicksilverException(QuicksilverErrorCode.Unavailable, "The client has not begun to look for a gateway.", WriteOutcome.NotCommitted, e);
+            if (Volatile.Read(ref _held) is not { } held)
+            {
+                throw new QuicksilverException(QuicksilverErrorCode.Unavailable, "The client has not begun to look for a gateway.", WriteOutcome.NotCommitted, e);
+            }
+
+            if (held.Link.Current is null)
+            {
+                // It says what is wrong.
+                await held.Link.ConnectAsync(TimeSpan.Zero, cancellation).ConfigureAwait(false);
+            }
+
+            // Not the session that is held back: the time is over, and a write that is sent now could only end as unknown.
+            throw new QuicksilverException(
+                QuicksilverErrorCode.Unavailable, "A gateway answers, but no node has said in time that it is ready. Try again, with a longer deadline where this one is short.",
+                WriteOutcome.NotCommitted, e);
         }
     }
 
@@ -192,28 +209,51 @@ internal sealed partial class PreferredLink : ILink
     private async Task<Held?> StayAsync(LinkSession session)
     {
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(session.Lost, _stop.Token);
-        for (var looked = _time.GetTimestamp(); !ended.IsCancellationRequested;)
+        var came = _time.GetTimestamp();
+        for (var looked = came; !ended.IsCancellationRequested;)
         {
             var problem = await ProblemOfAsync(session, ended.Token).ConfigureAwait(false);
             if (problem is not null || _time.GetElapsedTime(looked) >= _returnAfter)
             {
                 looked = _time.GetTimestamp();
-                if (await FindBetterAsync(session, problem is null, ended.Token).ConfigureAwait(false) is { } better)
+                var search = FindBetterAsync(session, problem is null, ended.Token);
+                await HoldBackAsync(session, came, search, ended.Token).ConfigureAwait(false);
+                if (await search.ConfigureAwait(false) is { } better)
                 {
                     return better;
                 }
             }
 
-            if (_slot.Current != session && !ended.IsCancellationRequested)
-            {
-                _slot.Set(session);
-            }
-
+            HandOut(session, ended.Token);
             await Task.Delay(_askPeriod, _time, ended.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
 
         _stop.Token.ThrowIfCancellationRequested();
         return null;
+    }
+
+    /// <summary>Waits for a search, as long as it is worth it to hand out nothing meanwhile.</summary>
+    private async Task HoldBackAsync(LinkSession session, long came, Task search, CancellationToken stop)
+    {
+        if (_slot.Current == session)
+        {
+            return;
+        }
+
+        var left = HoldBackFor - _time.GetElapsedTime(came);
+        await Task.WhenAny(search, Task.Delay(left > TimeSpan.Zero ? left : TimeSpan.Zero, _time, stop)).ConfigureAwait(false);
+        if (!search.IsCompleted)
+        {
+            HandOut(session, stop);
+        }
+    }
+
+    private void HandOut(LinkSession session, CancellationToken ended)
+    {
+        if (_slot.Current != session && !ended.IsCancellationRequested)
+        {
+            _slot.Set(session);
+        }
     }
 
     /// <summary>Why the node of the session that is used should not be; null where it may, and where it did not say.</summary>
