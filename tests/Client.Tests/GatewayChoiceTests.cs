@@ -84,5 +84,11 @@ public sealed class GatewayChoiceTests
         Assert.Equal("b:1 c:1 a:1", Order());
         _time.Advance(TimeSpan.FromSeconds(1));
         Assert.Equal("a:1 b:1 c:1", Order());
+
+        // Seen to be usable since, it is as good as any.
+        _choice.OnFailed("a:1");
+        Assert.Equal("b:1 c:1 a:1", Order());
+        _choice.OnProven("a:1");
+        Assert.Equal("a:1 b:1 c:1", Order());
     }
 }

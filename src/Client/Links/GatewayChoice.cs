@@ -4,7 +4,7 @@ namespace Quicksilver.Client;
 /// Which of several gateways a link goes to: the first in order of preference that answers, but not at any price. One that is silent is waited for
 /// only a little once another has answered, and one whose session could not be made, or fell silent, comes last for a while: it would say hello
 /// again and be chosen for ever.
-/// Not thread-safe: for the loop of one link.
+/// Not thread-safe: one at a time, except for <see cref="FirstAsync"/>, which touches none of that.
 /// </summary>
 /// <param name="grace">How much longer a better gateway may take to answer than one that comes behind it.</param>
 internal sealed class GatewayChoice(TimeSpan grace, TimeProvider time)
@@ -16,6 +16,9 @@ internal sealed class GatewayChoice(TimeSpan grace, TimeProvider time)
 
     /// <summary>A gateway answered, and could not be used or fell silent.</summary>
     public void OnFailed(string gateway) => _failed[gateway] = time.GetTimestamp();
+
+    /// <summary>A gateway was seen to be usable: what it did before does not count any more.</summary>
+    public void OnProven(string gateway) => _failed.Remove(gateway);
 
     /// <summary>The gateways in the order in which they are tried now; of those that failed the one that did so first comes first.</summary>
     public string[] Order(IReadOnlyList<string> gateways) => [.. gateways.OrderBy(FailedAt)];

@@ -117,13 +117,18 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
     }
 
     /// <summary>Gives up a session, where it is still the one; the next gateway is chosen anew.</summary>
-    public void Drop(LinkSession session)
+    /// <param name="preferred">A gateway that was just seen to be usable: it is not avoided for what it did before. Null where there is none.</param>
+    public void Drop(LinkSession session, string? preferred = null)
     {
         ArgumentNullException.ThrowIfNull(session);
         CancellationTokenSource? held;
         lock (_gate)
         {
             held = Current == session ? _held : null;
+            if (preferred is not null)
+            {
+                _choice.OnProven(preferred);
+            }
         }
 
         if (held is not null)
@@ -142,7 +147,10 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
                 var began = _time.GetTimestamp();
                 if (await ChooseAsync().ConfigureAwait(false) is { } chosen && !await HoldAsync(chosen.Address, chosen.Endpoint, chosen.Hello).ConfigureAwait(false))
                 {
-                    _choice.OnFailed(chosen.Gateway);
+                    lock (_gate)
+                    {
+                        _choice.OnFailed(chosen.Gateway);
+                    }
                 }
 
                 // A gateway that says hello and hangs up at once must not be asked without a pause.
@@ -161,7 +169,14 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
     /// <summary>Asks all gateways at once and takes the first in order of preference that is one, as <see cref="GatewayChoice"/> says.</summary>
     private async Task<(string Gateway, GatewayAddress Address, IPEndPoint Endpoint, GatewayHello Hello)?> ChooseAsync()
     {
-        var order = _choice.Order(_order());
+        // Outside of the lock: it is not ours.
+        var usable = _order();
+        string[] order;
+        lock (_gate)
+        {
+            order = _choice.Order(usable);
+        }
+
         if (order.Length == 0)
         {
             SetTrouble("none of the gateways may be used now", wrongCounterpart: false);

@@ -196,7 +196,9 @@ internal sealed partial class UpstreamLink : IUpstream, IAsyncDisposable
                 if (look is not null && session is not null && await LookAsync(look, session))
                 {
                     LogBetter(look, session.Gateway);
-                    _link.Drop(session);
+
+                    // The look is the proof: what that gateway did before must not send the link back to where it comes from.
+                    _link.Drop(session, look);
                 }
             }
         }
