@@ -32,6 +32,9 @@ public sealed record LinkSession(INodeCalls Node, GatewayHello Hello, string Gat
 /// </summary>
 public sealed partial class GatewayLink : ILink, IAsyncDisposable
 {
+    /// <summary>A session that nobody ended and that did not live this long was no good: its gateway would be chosen again at once, and again.</summary>
+    private static readonly TimeSpan MinLife = TimeSpan.FromSeconds(2);
+
     /// <summary>How long the Orleans client of a session may take to stop, and again to be disposed.</summary>
     private static readonly TimeSpan CloseTimeout = TimeSpan.FromSeconds(2);
 
@@ -51,6 +54,7 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
     private Task _loop = Task.CompletedTask;
     private Task _closing = Task.CompletedTask;
     private CancellationTokenSource? _held;
+    private bool _isDropped;
     private bool _isStarted;
 
     /// <summary>Makes a link, which does nothing until it is started. Throws <see cref="ArgumentException"/> where the options are not usable.</summary>
@@ -125,6 +129,7 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
         lock (_gate)
         {
             held = Current == session ? _held : null;
+            _isDropped |= held is not null;
             if (preferred is not null)
             {
                 _choice.OnProven(preferred);
@@ -264,7 +269,7 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
         }
     }
 
-    /// <summary>Connects to a gateway and stays until it is lost. False where it said hello and could not be used, or fell silent.</summary>
+    /// <summary>Connects to a gateway and stays until it is lost. False where it said hello and could not be used, fell silent, or was gone again at once.</summary>
     private async Task<bool> HoldAsync(GatewayAddress address, IPEndPoint endpoint, GatewayHello hello)
     {
         using var lost = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
@@ -279,16 +284,17 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
             var grains = host.Services.GetRequiredService<IGrainFactory>();
             (_saidNobody, _saidFailed) = (false, null);
             LogUp(address.ToString(), hello.Node.Value, hello.Region.Value);
+            var up = _time.GetTimestamp();
             lock (_gate)
             {
-                _held = lost;
+                (_held, _isDropped) = (lost, false);
                 _slot.Set(new(new GrainCalls(grains), hello, address.ToString(), lost.Token));
             }
 
             await HeartbeatAsync(grains, lost.Token).ConfigureAwait(false);
             LogLost(address.ToString());
             SetTrouble($"the link to {address} was lost", wrongCounterpart: false);
-            return lost.IsCancellationRequested;
+            return lost.IsCancellationRequested && (WasDropped || _time.GetElapsedTime(up) >= MinLife);
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
@@ -317,6 +323,17 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
             {
                 var before = _closing;
                 _closing = Task.WhenAll(before, CloseAsync(host, connections));
+            }
+        }
+    }
+
+    private bool WasDropped
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _isDropped;
             }
         }
     }
