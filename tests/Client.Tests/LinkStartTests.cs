@@ -29,4 +29,16 @@ public sealed class LinkStartTests
         Assert.Null(link.Current);
         await link.DisposeAsync().AsTask().WaitAsync(Patience, Stop);
     }
+
+    [Fact]
+    public async Task A_link_whose_order_of_gateways_failed_once_looks_for_one_nevertheless()
+    {
+        await using var gateway = new HalfOpenGateway(resets: true);
+        var asked = 0;
+        await using var link = new GatewayLink(
+            new() { Gateways = [gateway.Address], RetryPeriod = TimeSpan.FromMilliseconds(20) }, TimeProvider.System, NullLoggerFactory.Instance,
+            () => Interlocked.Increment(ref asked) == 1 ? throw new InvalidOperationException("no order") : new[] { gateway.Address });
+        link.Start();
+        await Eventually.TrueAsync(() => gateway.Hellos > 0, "a hello", Stop);
+    }
 }

@@ -150,12 +150,14 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
             while (true)
             {
                 var began = _time.GetTimestamp();
-                if (await ChooseAsync().ConfigureAwait(false) is { } chosen && !await HoldAsync(chosen.Address, chosen.Endpoint, chosen.Hello).ConfigureAwait(false))
+                try
                 {
-                    lock (_gate)
-                    {
-                        _choice.OnFailed(chosen.Gateway);
-                    }
+                    await TryAsync().ConfigureAwait(false);
+                }
+                catch (Exception e) when (e is not OutOfMemoryException && !_stop.IsCancellationRequested)
+                {
+                    // Whatever it is: without the loop there would never be a session again.
+                    SayFailed("a gateway", e);
                 }
 
                 // A gateway that says hello and hangs up at once must not be asked without a pause.
@@ -165,9 +167,20 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
                 }
             }
         }
-        catch (OperationCanceledException) when (_stop.IsCancellationRequested)
+        catch (Exception e) when (e is not OutOfMemoryException && _stop.IsCancellationRequested)
         {
-            // Stopped in order.
+            // Stopped in order, whatever was on its way.
+        }
+    }
+
+    private async Task TryAsync()
+    {
+        if (await ChooseAsync().ConfigureAwait(false) is { } chosen && !await HoldAsync(chosen.Address, chosen.Endpoint, chosen.Hello).ConfigureAwait(false))
+        {
+            lock (_gate)
+            {
+                _choice.OnFailed(chosen.Gateway);
+            }
         }
     }
 
@@ -245,7 +258,7 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
             {
                 if (_options.ProbeTimeout - _time.GetElapsedTime(start) is var left && (left > TimeSpan.Zero || asked.Count == 0))
                 {
-                    asked.Add(GatewayProbe.AskAsync(address.Host, address.Port, left, _time, done.Token));
+                    asked.Add(AskAsync(address, left > TimeSpan.Zero ? left : TimeSpan.Zero, done.Token));
                 }
 
                 var pause = Task.Delay(_options.ProbeAgainPeriod, _time, done.Token);
@@ -266,6 +279,19 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
         {
             await done.CancelAsync().ConfigureAwait(false);
             await ((Task)Task.WhenAll(asked)).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    /// <summary>A question that fails in a way that nobody thought of is one that was not answered: the other gateways are there still.</summary>
+    private async Task<Probe> AskAsync(GatewayAddress address, TimeSpan timeout, CancellationToken stop)
+    {
+        try
+        {
+            return await GatewayProbe.AskAsync(address.Host, address.Port, timeout, _time, stop).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is not OutOfMemoryException && !stop.IsCancellationRequested)
+        {
+            return new(ProbeResult.Refused, null, e.Message);
         }
     }
 
@@ -301,14 +327,7 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
             // While stopping, Orleans wraps the cancellation in exceptions of its own; there is nothing to say then.
             if (!_stop.IsCancellationRequested)
             {
-                if (_saidFailed != e.Message)
-                {
-                    // Once, not for every round.
-                    _saidFailed = e.Message;
-                    LogFailed(address.ToString(), e.Message);
-                }
-
-                SetTrouble($"the connection to {address} failed ({e.Message})", wrongCounterpart: false);
+                SayFailed(address.ToString(), e);
             }
 
             return false;
@@ -325,6 +344,18 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
                 _closing = Task.WhenAll(before, CloseAsync(host, connections));
             }
         }
+    }
+
+    private void SayFailed(string gateway, Exception e)
+    {
+        if (_saidFailed != e.Message)
+        {
+            // Once, not for every round.
+            _saidFailed = e.Message;
+            LogFailed(gateway, e.Message);
+        }
+
+        SetTrouble($"the connection to {gateway} failed ({e.Message})", wrongCounterpart: false);
     }
 
     private bool WasDropped
@@ -373,7 +404,7 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
 
             try
             {
-                await cluster.Ping().AsTask().WaitAsync(_options.HeartbeatTimeout, _time, lost).ConfigureAwait(false);
+                await cluster.Ping().AsTask().WaitOrLeaveAsync(_options.HeartbeatTimeout, _time, lost).ConfigureAwait(false);
                 misses = 0;
             }
             catch (OperationCanceledException) when (lost.IsCancellationRequested)
@@ -456,19 +487,4 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
         _slot.Close(new ObjectDisposedException(nameof(GatewayLink)));
         _stop.Dispose();
     }
-
-    [LoggerMessage(1, LogLevel.Information, "Link to {Gateway} is up (node {Node}, region {Region}).")]
-    private partial void LogUp(string gateway, string node, string region);
-
-    [LoggerMessage(5, LogLevel.Warning, "No gateway answers, and all are asked again until one does: {Trouble}.")]
-    private partial void LogNobody(string trouble);
-
-    [LoggerMessage(2, LogLevel.Warning, "Link to {Gateway} is lost.")]
-    private partial void LogLost(string gateway);
-
-    [LoggerMessage(3, LogLevel.Warning, "Connecting to {Gateway} failed: {Why}")]
-    private partial void LogFailed(string gateway, string why);
-
-    [LoggerMessage(4, LogLevel.Debug, "Closing a lost link met: {Why}")]
-    private partial void LogClosing(string why);
 }
