@@ -71,7 +71,9 @@ internal sealed partial class PreferredLink : ILink
                 var address = GatewayAddress.Parse(gateway);
                 return (await GatewayProbe.AskAsync(address.Host, address.Port, options.ProbeTimeout, time, stop).ConfigureAwait(false)).Result == ProbeResult.Quicksilver;
             },
-            session => session.Grains.GetGrain<IClusterGrain>(0).Health().AsTask(), own, time, loggers.CreateLogger<PreferredLink>())
+            new HealthQuestion(
+                static session => session.Grains.GetGrain<IClusterGrain>(0).Health().AsTask(), static session => session.Node.PingAsync().AsTask()).AskAsync,
+            own, time, loggers.CreateLogger<PreferredLink>())
     {
     }
 
@@ -266,7 +268,7 @@ internal sealed partial class PreferredLink : ILink
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
-            // Whether it is lost the heartbeat finds out. A node of an older version has nothing to say.
+            // Whether it is lost the heartbeat finds out.
             return null;
         }
 
