@@ -24,6 +24,7 @@ public sealed class PreferredLinkTests : IAsyncDisposable
     private readonly Lock _gate = new();
     private readonly HashSet<string> _up = ["a:1", "b:1", "c:1"];
     private readonly HashSet<string> _silent = [];
+    private readonly HashSet<string> _slowOnce = [];
     private readonly Dictionary<string, string> _notReady = [];
     private readonly Dictionary<string, ClusterUuid> _clusters = [];
     private readonly List<OrderedLink> _opened = [];
@@ -42,7 +43,7 @@ public sealed class PreferredLinkTests : IAsyncDisposable
 
             return opened;
         },
-        AnswersAsync, session => Task.FromResult(HealthOf(session.Gateway)), Own, _time, NullLogger.Instance);
+        AnswersAsync, session => AskAsync(session.Gateway), Own, _time, NullLogger.Instance);
 
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
 
@@ -68,6 +69,14 @@ public sealed class PreferredLinkTests : IAsyncDisposable
         }
 
         return IsUp(gateway);
+    }
+
+    private Task<NodeHealth> AskAsync(string gateway)
+    {
+        lock (_gate)
+        {
+            return _slowOnce.Remove(gateway) ? new TaskCompletionSource<NodeHealth>().Task : Task.FromResult(HealthOf(gateway));
+        }
     }
 
     private NodeHealth HealthOf(string gateway)
@@ -207,6 +216,17 @@ public sealed class PreferredLinkTests : IAsyncDisposable
         // It is gone to as soon as it is.
         Change(() => _notReady.Remove("a:1"));
         await AtAsync("a:1");
+    }
+
+    [Fact]
+    public async Task A_node_that_is_slow_to_say_that_it_is_not_ready_is_not_handed_out_either()
+    {
+        Change(() => _notReady["a:1"] = "the node has no data yet");
+        Change(() => _slowOnce.Add("a:1"));
+        _link.Start();
+        var waiting = _link.ConnectAsync(TimeSpan.FromMinutes(1), Stop).AsTask();
+        await UntilAsync(() => waiting.IsCompleted, "a session");
+        Assert.Equal("b:1", (await waiting).Gateway);
     }
 
     [Fact]

@@ -214,7 +214,14 @@ internal sealed partial class PreferredLink : ILink
         var came = _time.GetTimestamp();
         for (var looked = came; !ended.IsCancellationRequested;)
         {
-            var problem = await ProblemOfAsync(session, ended.Token).ConfigureAwait(false);
+            var health = await HealthOfAsync(session, AskTimeout, ended.Token).ConfigureAwait(false);
+            if (health is null && _slot.Current != session)
+            {
+                // The first question to a node may be a slow one, and what is handed out unseen may be an empty region.
+                health = await HealthOfAsync(session, HoldBackFor - AskTimeout, ended.Token).ConfigureAwait(false);
+            }
+
+            var problem = health is null ? null : Heed(session, health);
             if (problem is not null || _time.GetElapsedTime(looked) >= _returnAfter)
             {
                 looked = _time.GetTimestamp();
@@ -258,20 +265,24 @@ internal sealed partial class PreferredLink : ILink
         }
     }
 
-    /// <summary>Why the node of the session that is used should not be; null where it may, and where it did not say.</summary>
-    private async Task<string?> ProblemOfAsync(LinkSession session, CancellationToken stop)
+    /// <summary>How the node of the session says that it is; null where it did not say.</summary>
+    private async Task<NodeHealth?> HealthOfAsync(LinkSession session, TimeSpan limit, CancellationToken stop)
     {
-        string? problem;
         try
         {
-            problem = ProblemOf(await _ask(session).WaitAsync(AskTimeout, _time, stop).ConfigureAwait(false));
+            return await _ask(session).WaitOrLeaveAsync(limit, _time, stop).ConfigureAwait(false);
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
             // Whether it is lost the heartbeat finds out.
             return null;
         }
+    }
 
+    /// <summary>Why the node of the session that is used should not be; null where it may.</summary>
+    private string? Heed(LinkSession session, NodeHealth health)
+    {
+        var problem = ProblemOf(health);
         if (problem is null)
         {
             _avoided.TryRemove(session.Gateway, out _);
@@ -334,7 +345,7 @@ internal sealed partial class PreferredLink : ILink
         try
         {
             var session = await held.Link.ConnectAsync(OpenTimeout, stop).ConfigureAwait(false);
-            if (ProblemOf(await _ask(session).WaitAsync(AskTimeout, _time, stop).ConfigureAwait(false)) is not { } problem)
+            if (ProblemOf(await _ask(session).WaitOrLeaveAsync(AskTimeout, _time, stop).ConfigureAwait(false)) is not { } problem)
             {
                 held.Only = null;
                 return held;
