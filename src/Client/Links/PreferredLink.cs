@@ -364,7 +364,8 @@ internal sealed partial class PreferredLink : ILink
             LogNotBetter(gateway, why);
         }
 
-        await held.Link.DisposeAsync().ConfigureAwait(false);
+        // Not waited for: it takes seconds, and the current session may be lost.
+        _retired.AddUnused(held.Link);
         return null;
     }
 

@@ -9,9 +9,14 @@ internal sealed class RetiredLinks(TimeSpan keepFor, TimeProvider time) : IAsync
     private readonly CancellationTokenSource _stop = new();
 
     /// <summary>Takes a link over.</summary>
-    public void Add(ILink link)
+    public void Add(ILink link) => Add(link, keepFor);
+
+    /// <summary>Takes over a link that carries no calls: it is closed at once, and nobody waits for that.</summary>
+    public void AddUnused(ILink link) => Add(link, TimeSpan.Zero);
+
+    private void Add(ILink link, TimeSpan keep)
     {
-        var closing = CloseAsync(link);
+        var closing = CloseAsync(link, keep);
         lock (_gate)
         {
             _closing.Add(closing);
@@ -20,6 +25,8 @@ internal sealed class RetiredLinks(TimeSpan keepFor, TimeProvider time) : IAsync
         _ = closing.ContinueWith(
             ended =>
             {
+                // Whatever the link threw: there is nobody left to whom it would mean anything.
+                _ = ended.Exception;
                 lock (_gate)
                 {
                     _closing.Remove(ended);
@@ -28,9 +35,9 @@ internal sealed class RetiredLinks(TimeSpan keepFor, TimeProvider time) : IAsync
             CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
     }
 
-    private async Task CloseAsync(ILink link)
+    private async Task CloseAsync(ILink link, TimeSpan keep)
     {
-        await Task.Delay(keepFor, time, _stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Task.Delay(keep, time, _stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await link.DisposeAsync().ConfigureAwait(false);
     }
 
