@@ -119,6 +119,9 @@ internal sealed partial class PreferredLink : ILink
         }
     }
 
+    /// <summary>A link that is up, and its session, whose node has said that it is ready.</summary>
+    private sealed record Better(Held Held, LinkSession Session);
+
     /// <inheritdoc/>
     public LinkSession? Current => _slot.Current;
 
@@ -175,13 +178,17 @@ internal sealed partial class PreferredLink : ILink
         await Task.Yield();
         try
         {
+            Better? better = null;
             while (true)
             {
-                var session = await NextAsync(held).ConfigureAwait(false);
-                if (await StayAsync(session).ConfigureAwait(false) is { } better)
+                var session = better?.Session ?? await NextAsync(held).ConfigureAwait(false);
+                better = await StayAsync(session, isKnown: better is not null).ConfigureAwait(false);
+                if (better is not null)
                 {
+                    // Order matters: nobody new gets the old session when its link begins to go.
+                    _slot.Set(better.Session);
                     _retired.Add(held.Link);
-                    held = better;
+                    held = better.Held;
                     Volatile.Write(ref _held, held);
                 }
             }
@@ -207,11 +214,17 @@ internal sealed partial class PreferredLink : ILink
         }
     }
 
-    /// <summary>Hands out a session until it is lost, which is null, or there is a better one: the link that has it.</summary>
-    private async Task<Held?> StayAsync(LinkSession session)
+    /// <summary>Hands out a session until it is lost, which is null, or there is a better one.</summary>
+    /// <param name="isKnown">Whether it is handed out already, and was asked just now.</param>
+    private async Task<Better?> StayAsync(LinkSession session, bool isKnown)
     {
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(session.Lost, _stop.Token);
         var came = _time.GetTimestamp();
+        if (isKnown)
+        {
+            await Task.Delay(_askPeriod, _time, ended.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
         for (var looked = came; !ended.IsCancellationRequested;)
         {
             var health = await HealthOfAsync(session, AskTimeout, ended.Token).ConfigureAwait(false);
@@ -308,7 +321,7 @@ internal sealed partial class PreferredLink : ILink
     private void Avoid(string gateway) => _avoided[gateway] = _time.GetTimestamp();
 
     /// <summary>A link to a gateway that is better than that of the session: one before it, or any where its node is not ready. Null where there is none.</summary>
-    private async Task<Held?> FindBetterAsync(LinkSession session, bool isReady, CancellationToken stop)
+    private async Task<Better?> FindBetterAsync(LinkSession session, bool isReady, CancellationToken stop)
     {
         var rank = _gateways.TakeWhile(gateway => gateway != session.Gateway).Count();
         var candidates = _gateways.Where((gateway, i) => i != rank && (i < rank || !isReady) && !IsAvoided(gateway)).ToList();
@@ -338,7 +351,7 @@ internal sealed partial class PreferredLink : ILink
     }
 
     /// <summary>A link to one gateway, up, and from then on free to go to any; null where its node is not ready or cannot be asked.</summary>
-    private async Task<Held?> TryOpenAsync(string gateway, CancellationToken stop)
+    private async Task<Better?> TryOpenAsync(string gateway, CancellationToken stop)
     {
         var held = Open(gateway);
         string why;
@@ -347,8 +360,9 @@ internal sealed partial class PreferredLink : ILink
             var session = await held.Link.ConnectAsync(OpenTimeout, stop).ConfigureAwait(false);
             if (ProblemOf(await _ask(session).WaitOrLeaveAsync(AskTimeout, _time, stop).ConfigureAwait(false)) is not { } problem)
             {
+                _avoided.TryRemove(gateway, out _);
                 held.Only = null;
-                return held;
+                return new(held, session);
             }
 
             why = problem;
