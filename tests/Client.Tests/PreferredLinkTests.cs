@@ -195,6 +195,24 @@ public sealed class PreferredLinkTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task A_link_that_was_left_goes_nowhere_any_more()
+    {
+        Change(() => _up.Remove("a:1"));
+        _link.Start();
+        await AtAsync("b:1");
+        OrderedLink left;
+        lock (_gate)
+        {
+            left = _opened[0];
+        }
+
+        Assert.NotEmpty(left.Order());
+        Change(() => _up.Add("a:1"));
+        await AtAsync("a:1");
+        await UntilAsync(() => left.Order().Count == 0, "the end of its order");
+    }
+
+    [Fact]
     public async Task A_better_gateway_is_not_returned_to_before_its_time()
     {
         Change(() => _up.Remove("a:1"));
@@ -422,6 +440,8 @@ public sealed class PreferredLinkTests : IAsyncDisposable
         private readonly CancellationTokenSource _closed = new();
         private CancellationTokenSource? _lost;
         private LinkSession? _session;
+
+        public IReadOnlyList<string> Order() => order();
 
         public bool IsDisposed { get; private set; }
 

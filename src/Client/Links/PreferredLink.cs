@@ -102,6 +102,7 @@ internal sealed partial class PreferredLink : ILink
     private sealed class Held
     {
         private string? _only;
+        private bool _isRetired;
         private ILink? _link;
 
         /// <summary>Set before anybody asks for it.</summary>
@@ -109,6 +110,13 @@ internal sealed partial class PreferredLink : ILink
         {
             get => _link!;
             set => _link = value;
+        }
+
+        /// <summary>True once it is kept for the calls that are on it only: it goes to no gateway any more.</summary>
+        public bool IsRetired
+        {
+            get => Volatile.Read(ref _isRetired);
+            set => Volatile.Write(ref _isRetired, value);
         }
 
         /// <summary>The one gateway that it is to go to; null: all.</summary>
@@ -135,8 +143,18 @@ internal sealed partial class PreferredLink : ILink
     private Held Open(string? only)
     {
         var held = new Held { Only = only };
-        held.Link = _open(() => held.Only is { } one ? [one] : Order());
+        held.Link = _open(() => OrderOf(held));
         return held;
+    }
+
+    private string[] OrderOf(Held held)
+    {
+        if (held.IsRetired)
+        {
+            return [];
+        }
+
+        return held.Only is { } one ? [one] : Order();
     }
 
     private string[] Order() => [.. _gateways.Where(gateway => !IsAvoided(gateway)), .. _gateways.Where(IsAvoided)];
@@ -187,6 +205,7 @@ internal sealed partial class PreferredLink : ILink
                 {
                     // Order matters: nobody new gets the old session when its link begins to go.
                     _slot.Set(better.Session);
+                    held.IsRetired = true;
                     _retired.Add(held.Link);
                     held = better.Held;
                     Volatile.Write(ref _held, held);
@@ -379,6 +398,7 @@ internal sealed partial class PreferredLink : ILink
         }
 
         // Not waited for: it takes seconds, and the current session may be lost.
+        held.IsRetired = true;
         _retired.AddUnused(held.Link);
         return null;
     }
