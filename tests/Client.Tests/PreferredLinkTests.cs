@@ -25,6 +25,7 @@ public sealed class PreferredLinkTests : IAsyncDisposable
     private readonly HashSet<string> _up = ["a:1", "b:1", "c:1"];
     private readonly HashSet<string> _silent = [];
     private readonly HashSet<string> _slowOnce = [];
+    private bool _isBrokenOnce;
     private readonly Dictionary<string, string> _notReady = [];
     private readonly Dictionary<string, ClusterUuid> _clusters = [];
     private readonly List<OrderedLink> _opened = [];
@@ -91,6 +92,12 @@ public sealed class PreferredLinkTests : IAsyncDisposable
     {
         lock (_gate)
         {
+            if (_isBrokenOnce)
+            {
+                _isBrokenOnce = false;
+                throw new InvalidOperationException("nobody thought of this");
+            }
+
             return _own;
         }
     }
@@ -330,6 +337,14 @@ public sealed class PreferredLinkTests : IAsyncDisposable
         await UntilAsync(() => waiting.IsCompleted, "the end of the wait");
         var e = await Assert.ThrowsAsync<QuicksilverException>(() => waiting);
         Assert.Equal((QuicksilverErrorCode.Unavailable, WriteOutcome.NotCommitted, "nobody is up"), (e.Code, e.Outcome, e.Message));
+    }
+
+    [Fact]
+    public async Task What_nobody_thought_of_does_not_end_the_search()
+    {
+        Change(() => _isBrokenOnce = true);
+        _link.Start();
+        await AtAsync("a:1");
     }
 
     [Fact]

@@ -37,6 +37,9 @@ internal sealed partial class PreferredLink : ILink
     /// <summary>A link that was left is kept for this long: longer than any call that is on it may take.</summary>
     private static readonly TimeSpan KeepFor = TimeSpan.FromSeconds(15);
 
+    /// <summary>Pause after what must not happen.</summary>
+    private static readonly TimeSpan AfterFailure = TimeSpan.FromSeconds(1);
+
     private readonly string[] _gateways;
     private readonly TimeSpan _returnAfter;
     private readonly TimeSpan _askPeriod;
@@ -199,8 +202,7 @@ internal sealed partial class PreferredLink : ILink
             Better? better = null;
             while (true)
             {
-                var session = better?.Session ?? await NextAsync(held).ConfigureAwait(false);
-                better = await StayAsync(session, isKnown: better is not null).ConfigureAwait(false);
+                better = await TryAsync(held, better).ConfigureAwait(false);
                 if (better is not null)
                 {
                     // Order matters: nobody new gets the old session when its link begins to go.
@@ -212,9 +214,25 @@ internal sealed partial class PreferredLink : ILink
                 }
             }
         }
-        catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException && _stop.IsCancellationRequested)
+        catch (Exception e) when (e is not OutOfMemoryException && _stop.IsCancellationRequested)
         {
-            // Stopped in order.
+            // Stopped in order, whatever was on its way.
+        }
+    }
+
+    private async Task<Better?> TryAsync(Held held, Better? before)
+    {
+        try
+        {
+            var session = before?.Session ?? await NextAsync(held).ConfigureAwait(false);
+            return await StayAsync(session, isKnown: before is not null).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is not OutOfMemoryException && !_stop.IsCancellationRequested)
+        {
+            // Whatever it is: without the loop there would never be another session. It begins with that of the link again.
+            LogFailed(e);
+            await Task.Delay(AfterFailure, _time, _stop.Token).ConfigureAwait(false);
+            return null;
         }
     }
 
@@ -421,13 +439,4 @@ internal sealed partial class PreferredLink : ILink
         _slot.Close(new ObjectDisposedException(nameof(PreferredLink)));
         _stop.Dispose();
     }
-
-    [LoggerMessage(1, LogLevel.Information, "{Better} is there and ready, and preferred to {Current}.")]
-    private partial void LogBetter(string better, string current);
-
-    [LoggerMessage(2, LogLevel.Warning, "The node behind {Gateway} is not ready, and is left for another that is: {Why}")]
-    private partial void LogNotReady(string gateway, string why);
-
-    [LoggerMessage(3, LogLevel.Debug, "{Gateway} answers, but is not gone to: {Why}")]
-    private partial void LogNotBetter(string gateway, string why);
 }
