@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 using Quicksilver.Contracts;
 using Quicksilver.Model;
@@ -248,7 +249,7 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
         var links = options.ToLinkOptions();
         if (links.Gateways.Count > 1 && links.Problem() is null)
         {
-            var preferred = new PreferredLink(links, options.ReturnAfter, () => session.Cluster, time, loggers);
+            var preferred = new PreferredLink(links, options.ReturnAfter, () => session.Cluster, new(RandomNumberGenerator.GetInt32(int.MaxValue)), time, loggers);
             preferred.Start();
             return preferred;
         }

@@ -20,7 +20,7 @@ public sealed class PreferredLinkTests : IAsyncDisposable
     private static readonly TimeSpan AskPeriod = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan LookPeriod = TimeSpan.FromSeconds(1);
 
-    private readonly LoopTime _time = new();
+    private readonly LoopTime _time = new(AskPeriod, LookPeriod);
     private readonly Lock _gate = new();
     private readonly HashSet<string> _up = ["a:1", "b:1", "c:1"];
     private readonly HashSet<string> _silent = [];
@@ -44,7 +44,7 @@ public sealed class PreferredLinkTests : IAsyncDisposable
 
             return opened;
         },
-        AnswersAsync, session => AskAsync(session.Gateway), Own, _time, NullLogger.Instance);
+        AnswersAsync, session => AskAsync(session.Gateway), Own, new Middle(), _time, NullLogger.Instance);
 
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
 
@@ -366,84 +366,10 @@ public sealed class PreferredLinkTests : IAsyncDisposable
         Assert.Equal(0, Open);
     }
 
-    /// <summary>Fake time that knows whether the loop of the link waits for it to pass. There is one loop, so it has one pause at a time.</summary>
-    private sealed class LoopTime : FakeTimeProvider
+    /// <summary>Looks are neither early nor late.</summary>
+    private sealed class Middle : Random
     {
-        private readonly Lock _gate = new();
-        private readonly HashSet<Pause> _pauses = [];
-
-        public bool IsPaused
-        {
-            get
-            {
-                lock (_gate)
-                {
-                    return _pauses.Count > 0;
-                }
-            }
-        }
-
-        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
-        {
-            if (dueTime != AskPeriod && dueTime != LookPeriod)
-            {
-                return base.CreateTimer(callback, state, dueTime, period);
-            }
-
-            var pause = new Pause(this);
-            pause.Timer = base.CreateTimer(
-                given =>
-                {
-                    End(pause);
-                    callback(given);
-                },
-                state, dueTime, period);
-            Begin(pause);
-            return pause;
-        }
-
-        /// <summary>It counts when its timer runs, unless it is over by then.</summary>
-        private void Begin(Pause pause)
-        {
-            lock (_gate)
-            {
-                if (!pause.IsOver)
-                {
-                    _pauses.Add(pause);
-                }
-            }
-        }
-
-        private void End(Pause pause)
-        {
-            lock (_gate)
-            {
-                pause.IsOver = true;
-                _pauses.Remove(pause);
-            }
-        }
-
-        private sealed class Pause(LoopTime time) : ITimer
-        {
-            /// <summary>Set before anybody has the pause.</summary>
-            public ITimer? Timer { get; set; }
-
-            public bool IsOver { get; set; }
-
-            public bool Change(TimeSpan dueTime, TimeSpan period) => Timer!.Change(dueTime, period);
-
-            public void Dispose()
-            {
-                time.End(this);
-                Timer!.Dispose();
-            }
-
-            public ValueTask DisposeAsync()
-            {
-                time.End(this);
-                return Timer!.DisposeAsync();
-            }
-        }
+        public override double NextDouble() => 0.5;
     }
 
     /// <summary>Goes to the first gateway in its order that is up, and looks for one each second.</summary>

@@ -41,7 +41,7 @@ internal sealed partial class PreferredLink : ILink
     private static readonly TimeSpan AfterFailure = TimeSpan.FromSeconds(1);
 
     private readonly string[] _gateways;
-    private readonly TimeSpan _returnAfter;
+    private readonly ReturnTimes _returns;
     private readonly TimeSpan _askPeriod;
     private readonly Func<Func<IReadOnlyList<string>>, ILink> _open;
     private readonly Func<string, CancellationToken, Task<bool>> _answers;
@@ -58,9 +58,10 @@ internal sealed partial class PreferredLink : ILink
     private Task _loop = Task.CompletedTask;
 
     /// <param name="options">Its gateways, in order of preference.</param>
-    /// <param name="returnAfter">How long it stays with a gateway before it looks whether a better one is there, and between two looks.</param>
+    /// <param name="returnAfter">How long it stays with a gateway before it looks whether a better one is there, and between two looks: about.</param>
     /// <param name="own">The cluster that the client is of; none where it does not know yet.</param>
-    public PreferredLink(GatewayLinkOptions options, TimeSpan returnAfter, Func<ClusterUuid> own, TimeProvider time, ILoggerFactory loggers)
+    /// <param name="random">For when it looks; owned by this.</param>
+    public PreferredLink(GatewayLinkOptions options, TimeSpan returnAfter, Func<ClusterUuid> own, Random random, TimeProvider time, ILoggerFactory loggers)
         : this(
             options.Gateways, returnAfter,
             order =>
@@ -76,7 +77,7 @@ internal sealed partial class PreferredLink : ILink
             },
             new HealthQuestion(
                 static session => session.Grains.GetGrain<IClusterGrain>(0).Health().AsTask(), static session => session.Node.PingAsync().AsTask()).AskAsync,
-            own, time, loggers.CreateLogger<PreferredLink>())
+            own, random, time, loggers.CreateLogger<PreferredLink>())
     {
     }
 
@@ -85,11 +86,11 @@ internal sealed partial class PreferredLink : ILink
     /// <param name="ask">Asks the node of a session how it is.</param>
     internal PreferredLink(
         IReadOnlyList<string> gateways, TimeSpan returnAfter, Func<Func<IReadOnlyList<string>>, ILink> open, Func<string, CancellationToken, Task<bool>> answers,
-        Func<LinkSession, Task<NodeHealth>> ask, Func<ClusterUuid> own, TimeProvider time, ILogger logger)
+        Func<LinkSession, Task<NodeHealth>> ask, Func<ClusterUuid> own, Random random, TimeProvider time, ILogger logger)
     {
         // As a link names them.
         _gateways = [.. gateways.Select(gateway => GatewayAddress.Parse(gateway).ToString()).Distinct()];
-        _returnAfter = returnAfter;
+        _returns = new(returnAfter, random, time);
         _askPeriod = returnAfter < AskPeriod ? returnAfter : AskPeriod;
         _open = open;
         _answers = answers;
@@ -207,6 +208,7 @@ internal sealed partial class PreferredLink : ILink
                 {
                     // Order matters: nobody new gets the old session when its link begins to go.
                     _slot.Set(better.Session);
+                    _returns.OnReturned(better.Session.Gateway);
                     held.IsRetired = true;
                     _retired.Add(held.Link);
                     held = better.Held;
@@ -257,6 +259,7 @@ internal sealed partial class PreferredLink : ILink
     {
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(session.Lost, _stop.Token);
         var came = _time.GetTimestamp();
+        var lookAfter = _returns.NextLook();
         if (isKnown)
         {
             await Task.Delay(_askPeriod, _time, ended.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -272,9 +275,9 @@ internal sealed partial class PreferredLink : ILink
             }
 
             var problem = health is null ? null : Heed(session, health);
-            if (problem is not null || _time.GetElapsedTime(looked) >= _returnAfter)
+            if (problem is not null || _time.GetElapsedTime(looked) >= lookAfter)
             {
-                looked = _time.GetTimestamp();
+                (looked, lookAfter) = (_time.GetTimestamp(), _returns.NextLook());
                 var search = FindBetterAsync(session, problem is null, ended.Token);
                 await HoldBackAsync(session, came, search, ended.Token).ConfigureAwait(false);
                 if (await search.ConfigureAwait(false) is { } better)
@@ -284,10 +287,13 @@ internal sealed partial class PreferredLink : ILink
             }
 
             HandOut(session, ended.Token);
-            await Task.Delay(_askPeriod, _time, ended.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            var untilLook = lookAfter - _time.GetElapsedTime(looked);
+            await Task.Delay(untilLook > TimeSpan.Zero && untilLook < _askPeriod ? untilLook : _askPeriod, _time, ended.Token)
+                .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
 
         _stop.Token.ThrowIfCancellationRequested();
+        _returns.OnLost(session.Gateway);
         return null;
     }
 
@@ -361,7 +367,7 @@ internal sealed partial class PreferredLink : ILink
     private async Task<Better?> FindBetterAsync(LinkSession session, bool isReady, CancellationToken stop)
     {
         var rank = _gateways.TakeWhile(gateway => gateway != session.Gateway).Count();
-        var candidates = _gateways.Where((gateway, i) => i != rank && (i < rank || !isReady) && !IsAvoided(gateway)).ToList();
+        var candidates = _gateways.Where((gateway, i) => i != rank && !IsAvoided(gateway) && (!isReady || (i < rank && _returns.MayReturn(gateway)))).ToList();
         var answers = await Task.WhenAll(candidates.Select(gateway => AnswersAsync(gateway, stop))).ConfigureAwait(false);
         for (var i = 0; i < candidates.Count && !stop.IsCancellationRequested; i++)
         {

@@ -255,7 +255,7 @@ public sealed class GatewayLossTests
         public CountedReads(QuicksilverClientOptions options)
         {
             // As the client would make it.
-            var preferred = new PreferredLink(options.ToLinkOptions(), options.ReturnAfter, static () => default, TimeProvider.System, NullLoggerFactory.Instance);
+            var preferred = new PreferredLink(options.ToLinkOptions(), options.ReturnAfter, static () => default, new Random(1), TimeProvider.System, NullLoggerFactory.Instance);
             preferred.Start();
             _link = new(preferred);
             _client = new(_link, options, TimeProvider.System);
