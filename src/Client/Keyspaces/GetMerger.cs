@@ -41,8 +41,8 @@ internal sealed class GetMerger(
         /// <summary>True where the caller is gone: what was not asked for by then is not asked for any more.</summary>
         public bool IsAbandoned => cancellation.IsCancellationRequested;
 
-        /// <summary>True while there is time for another call.</summary>
-        public bool HasTime => Deadline.Left > Backoff.Max;
+        /// <summary>True while there is time for another call: more than the longest pause between two tries, or a fourth of a deadline that is short.</summary>
+        public bool HasTime => Deadline.Left > (Deadline.Limit / 4 < Backoff.Max ? Deadline.Limit / 4 : Backoff.Max);
 
         public TraceOrigin? Origin { get; } = TraceOrigin.Now;
     }
