@@ -20,8 +20,8 @@ public sealed partial class WriteLink : ILink
     /// <summary>A gateway that could not be used is not tried again for this long.</summary>
     private static readonly TimeSpan AvoidFor = TimeSpan.FromSeconds(30);
 
-    /// <summary>A link that is not used any more is kept for this long: calls may be on it.</summary>
-    private static readonly TimeSpan KeepFor = TimeSpan.FromSeconds(10);
+    /// <summary>A link that is not used any more is kept for this long: longer than any call that is on it may take.</summary>
+    private static readonly TimeSpan KeepFor = TimeSpan.FromSeconds(15);
 
     private readonly ILink _reads;
     private readonly IReadOnlyList<string> _gateways;
