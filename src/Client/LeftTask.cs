@@ -14,6 +14,20 @@ internal static class LeftTask
         return task.WaitAsync(limit, time, stop);
     }
 
+    /// <summary>The answer to a call, until the session that it is made over is lost. For every call: only what is left costs something.</summary>
+    public static async Task<T> WaitOrLeaveAsync<T>(this Task<T> call, LinkSession session)
+    {
+        try
+        {
+            return await call.WaitAsync(session.Lost).ConfigureAwait(false);
+        }
+        catch when (!call.IsCompleted)
+        {
+            call.LookAtEnd();
+            throw;
+        }
+    }
+
     /// <inheritdoc cref="WaitOrLeaveAsync(Task, TimeSpan, TimeProvider, CancellationToken)"/>
     public static Task<T> WaitOrLeaveAsync<T>(this Task<T> task, TimeSpan limit, TimeProvider time, CancellationToken stop)
     {

@@ -173,7 +173,7 @@ public sealed class QuicksilverClient : IQuicksilverClient, IAsyncDisposable
 
     private async Task<CommitManyAnswer> SendOnceAsync(LinkSession session, Route route, CommitManyRequest request)
     {
-        var answer = await route.Call(session.Node)(request with { Cluster = SessionState.Cluster }, CancellationToken.None).AsTask().WaitAsync(session.Lost).ConfigureAwait(false);
+        var answer = await route.Call(session.Node)(request with { Cluster = SessionState.Cluster }, CancellationToken.None).AsTask().WaitOrLeaveAsync(session).ConfigureAwait(false);
         _writes?.Learn(session, answer);
         return answer;
     }

@@ -195,7 +195,7 @@ public sealed partial class WriteLink : ILink
         try
         {
             var session = await followed.Link.ConnectAsync(OpenTimeout, _stop.Token).ConfigureAwait(false);
-            var context = await _ask(session).WaitAsync(OpenTimeout, _time, _stop.Token).ConfigureAwait(false);
+            var context = await _ask(session).WaitOrLeaveAsync(OpenTimeout, _time, _stop.Token).ConfigureAwait(false);
             if (context.Cluster == cluster)
             {
                 followed.Session = session;

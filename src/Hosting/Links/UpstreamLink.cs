@@ -105,7 +105,7 @@ internal sealed partial class UpstreamLink : IUpstream, IAsyncDisposable
 
     private async Task<CommitManyAnswer> SendAsync(LinkSession session, CommitManyRequest request)
     {
-        var answer = await session.Grains.GetGrain<ICommitGrain>(0).CommitMany(request with { Cluster = _cluster() }).AsTask().WaitAsync(session.Lost);
+        var answer = await session.Grains.GetGrain<ICommitGrain>(0).CommitMany(request with { Cluster = _cluster() }).AsTask().WaitOrLeaveAsync(session);
         _writes.Learn(session, answer);
         return answer;
     }
@@ -216,7 +216,7 @@ internal sealed partial class UpstreamLink : IUpstream, IAsyncDisposable
             await using var link = new GatewayLink(_options with { Gateways = [gateway] }, _time, _loggers);
             link.Start();
             var session = await link.ConnectAsync(LookTimeout, _stop.Token);
-            seen = await session.Grains.GetGrain<ILogSourceGrain>(session.Hello.Node.Value).Describe().AsTask().WaitAsync(LookTimeout, _time, _stop.Token);
+            seen = await session.Grains.GetGrain<ILogSourceGrain>(session.Hello.Node.Value).Describe().AsTask().WaitOrLeaveAsync(LookTimeout, _time, _stop.Token);
         }
         catch (Exception e) when (e is not OutOfMemoryException && !_stop.IsCancellationRequested)
         {
