@@ -1,6 +1,8 @@
+using System.Net;
 using Microsoft.Extensions.Logging.Abstractions;
 using Quicksilver.Client;
 using Quicksilver.Contracts;
+using Quicksilver.Testing;
 
 namespace Quicksilver.Grains.Tests.Scenarios;
 
@@ -82,6 +84,25 @@ public sealed class LinkLossTests(SharedCluster shared)
         await link.DisposeAsync();
         Assert.Null(await handedOut);
         await Assert.ThrowsAsync<ObjectDisposedException>(async () => await link.ConnectAsync(Patience, Stop));
+    }
+
+    [Fact]
+    public async Task A_gateway_whose_session_was_gone_at_once_comes_last()
+    {
+        await using var network = new TcpProxy(IPEndPoint.Parse(shared.Cluster.Gateway("hub")).Port);
+        var far = shared.Cluster.Gateway("eu");
+        await using var link = new GatewayLink(
+            new() { Gateways = [network.Address, far], RetryPeriod = TimeSpan.FromMilliseconds(20), PreferenceGrace = Patience }, new NoTimePasses(), NullLoggerFactory.Instance);
+        link.Start();
+        Assert.Equal(network.Address, (await link.ConnectAsync(Patience, Stop)).Gateway);
+        network.Cut();
+        await Eventually.TrueAsync(() => link.Current?.Gateway == far, "a session with the other gateway", Stop);
+    }
+
+    /// <summary>Timers are those of this machine; however slow it is, no time has passed between two looks at the clock.</summary>
+    private sealed class NoTimePasses : TimeProvider
+    {
+        public override long GetTimestamp() => 1;
     }
 
     /// <summary>The clock of this machine, but heartbeats are due when the test says.</summary>
