@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Time.Testing;
 using Quicksilver.Contracts;
 using Quicksilver.Model;
 
@@ -11,6 +12,7 @@ public sealed class HealthQuestionTests
     private static readonly AnswerContext Context = new(new(1, 2), default, default, null);
     private static readonly GatewayHello Hello = new("qs-eu", "quicksilver", NodeId.Parse("eu-0"), RegionName.Parse("eu"), NodeRole.Replica, ["a:1"]);
 
+    private readonly FakeTimeProvider _time = new();
     private readonly HealthQuestion _question;
     private Exception? _fails;
     private int _asked;
@@ -26,12 +28,13 @@ public sealed class HealthQuestionTests
         {
             _pinged++;
             return Task.FromResult(Context);
-        });
+        },
+        _time);
 
     private static LinkSession Session() => new(null!, Hello, "a:1", CancellationToken.None);
 
     [Fact]
-    public async Task A_node_that_does_not_know_the_question_is_ready_and_is_not_asked_it_again()
+    public async Task A_node_that_does_not_know_the_question_is_ready_and_is_asked_it_again_after_a_while()
     {
         _fails = new ArgumentException("no such method");
         var session = Session();
@@ -41,10 +44,14 @@ public sealed class HealthQuestionTests
             Assert.Equal((1, i), (_asked, _pinged));
         }
 
-        // Another session may be with another node.
+        // Another session may be with another node, and what failed may have had another reason.
         _fails = null;
         Assert.NotNull((await _question.AskAsync(Session())).NotReady);
         Assert.Equal((2, 2), (_asked, _pinged));
+        Assert.Null((await _question.AskAsync(session)).NotReady);
+        _time.Advance(TimeSpan.FromMinutes(1));
+        Assert.NotNull((await _question.AskAsync(session)).NotReady);
+        Assert.Equal((3, 3), (_asked, _pinged));
     }
 
     [Fact]

@@ -174,8 +174,8 @@ internal sealed class GetMerger(
             traced.Fails(e);
 
             // The time of the first is over, and those that came later have more of it.
-            var wasOutOfTime = e is QuicksilverException { IsTransient: true } && !batch[0].HasTime;
-            var left = wasOutOfTime ? batch.FindAll(waiting => waiting.HasTime && !waiting.IsAbandoned) : [];
+            var wasOutOfTime = e is QuicksilverException { IsTransient: true } && batch[0].Deadline.Left <= Backoff.Max;
+            var left = wasOutOfTime ? batch.FindAll(waiting => waiting != batch[0] && waiting.HasTime && !waiting.IsAbandoned) : [];
             foreach (var waiting in batch.Except(left))
             {
                 Fail(waiting, e);

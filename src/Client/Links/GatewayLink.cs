@@ -298,7 +298,10 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
     /// <summary>Connects to a gateway and stays until it is lost. False where it said hello and could not be used, fell silent, or was gone again at once.</summary>
     private async Task<bool> HoldAsync(GatewayAddress address, IPEndPoint endpoint, GatewayHello hello)
     {
-        using var lost = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
+        // Not disposed, and so not linked either. Whoever cancels first has the callbacks run when there is a thread for them, which may be after this
+        // method; of a source that is disposed by then nobody would ever hear. It holds nothing that has to be given back.
+        var lost = new CancellationTokenSource();
+        using var stopping = _stop.Token.Register(() => _ = CancelAsync(lost));
         var connections = new ConcurrentDictionary<ConnectionContext, byte>();
         IHost? host = null;
         try
@@ -375,10 +378,12 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
     /// </summary>
     private async Task StartAsync(IHost host, CancellationToken lost)
     {
-        using var late = new CancellationTokenSource(_options.ConnectTimeout, _time);
+        // What is done here before it goes to the network, services and their compilation, is not the gateway's time.
+        using var late = new CancellationTokenSource(Timeout.InfiniteTimeSpan, _time);
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(lost, late.Token);
         var started = host.StartAsync(limit.Token);
         started.LookAtEnd();
+        late.CancelAfter(_options.ConnectTimeout);
         try
         {
             await started.WaitAsync(limit.Token).ConfigureAwait(false);
@@ -434,7 +439,7 @@ public sealed partial class GatewayLink : ILink, IAsyncDisposable
         }
         catch (ObjectDisposedException)
         {
-            // The session ended before Orleans noticed.
+            // The link was disposed before.
         }
     }
 

@@ -9,15 +9,21 @@ namespace Quicksilver.Client;
 /// </summary>
 /// <param name="health">The question.</param>
 /// <param name="ping">What every node answers.</param>
-internal sealed class HealthQuestion(Func<LinkSession, Task<NodeHealth>> health, Func<LinkSession, Task<AnswerContext>> ping)
+internal sealed class HealthQuestion(Func<LinkSession, Task<NodeHealth>> health, Func<LinkSession, Task<AnswerContext>> ping, TimeProvider time)
 {
-    /// <summary>Sessions with nodes that did not know the question, by reference.</summary>
+    /// <summary>
+    /// How long a node counts as an older one: it costs such a node an error in its log to be asked again, and one that failed for another reason would
+    /// be taken for ready.
+    /// </summary>
+    private static readonly TimeSpan RememberFor = TimeSpan.FromMinutes(1);
+
+    /// <summary>Sessions with nodes that did not know the question, by reference, and since when.</summary>
     private readonly ConditionalWeakTable<LinkSession, object> _older = new();
 
     /// <summary>Throws what the question threw where the node is silent, and where it cannot answer the other one either.</summary>
     public async Task<NodeHealth> AskAsync(LinkSession session)
     {
-        if (!_older.TryGetValue(session, out _))
+        if (!_older.TryGetValue(session, out var since) || time.GetElapsedTime((long)since) >= RememberFor)
         {
             try
             {
@@ -30,7 +36,7 @@ internal sealed class HealthQuestion(Func<LinkSession, Task<NodeHealth>> health,
         }
 
         var context = await ping(session).ConfigureAwait(false);
-        _older.AddOrUpdate(session, this);
+        _older.AddOrUpdate(session, time.GetTimestamp());
         return new(context, null);
     }
 }

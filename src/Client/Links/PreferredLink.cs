@@ -28,6 +28,12 @@ internal sealed partial class PreferredLink : ILink
     /// </summary>
     private static readonly TimeSpan HoldBackFor = TimeSpan.FromSeconds(3);
 
+    /// <summary>
+    /// As <see cref="HoldBackFor"/>, where the node has said that it is not ready: it may have nothing yet, and to say so would be a wrong answer, so there
+    /// is more time for another. Shorter than the default deadline still.
+    /// </summary>
+    private static readonly TimeSpan HoldBackUnreadyFor = TimeSpan.FromSeconds(6);
+
     /// <summary>How long a gateway that says hello may take to be there.</summary>
     private static readonly TimeSpan OpenTimeout = TimeSpan.FromSeconds(5);
 
@@ -76,7 +82,7 @@ internal sealed partial class PreferredLink : ILink
                 return (await GatewayProbe.AskAsync(address.Host, address.Port, options.ProbeTimeout, time, stop).ConfigureAwait(false)).Result == ProbeResult.Quicksilver;
             },
             new HealthQuestion(
-                static session => session.Grains.GetGrain<IClusterGrain>(0).Health().AsTask(), static session => session.Node.PingAsync().AsTask()).AskAsync,
+                static session => session.Grains.GetGrain<IClusterGrain>(0).Health().AsTask(), static session => session.Node.PingAsync().AsTask(), time).AskAsync,
             own, random, time, loggers.CreateLogger<PreferredLink>())
     {
     }
@@ -265,7 +271,7 @@ internal sealed partial class PreferredLink : ILink
             await Task.Delay(_askPeriod, _time, ended.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
 
-        for (var looked = came; !ended.IsCancellationRequested;)
+        for (var looked = came; !ended.IsCancellationRequested && !session.Lost.IsCancellationRequested;)
         {
             var health = await HealthOfAsync(session, AskTimeout, ended.Token).ConfigureAwait(false);
             if (health is null && _slot.Current != session)
@@ -279,7 +285,7 @@ internal sealed partial class PreferredLink : ILink
             {
                 (looked, lookAfter) = (_time.GetTimestamp(), _returns.NextLook());
                 var search = FindBetterAsync(session, problem is null, ended.Token);
-                await HoldBackAsync(session, came, search, ended.Token).ConfigureAwait(false);
+                await HoldBackAsync(session, came, problem is null ? HoldBackFor : HoldBackUnreadyFor, search, ended.Token).ConfigureAwait(false);
                 if (await search.ConfigureAwait(false) is { } better)
                 {
                     return better;
@@ -298,14 +304,14 @@ internal sealed partial class PreferredLink : ILink
     }
 
     /// <summary>Waits for a search, as long as it is worth it to hand out nothing meanwhile.</summary>
-    private async Task HoldBackAsync(LinkSession session, long came, Task search, CancellationToken stop)
+    private async Task HoldBackAsync(LinkSession session, long came, TimeSpan longest, Task search, CancellationToken stop)
     {
         if (_slot.Current == session)
         {
             return;
         }
 
-        var left = HoldBackFor - _time.GetElapsedTime(came);
+        var left = longest - _time.GetElapsedTime(came);
         await Task.WhenAny(search, Task.Delay(left > TimeSpan.Zero ? left : TimeSpan.Zero, _time, stop)).ConfigureAwait(false);
         if (!search.IsCompleted)
         {

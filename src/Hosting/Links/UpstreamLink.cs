@@ -218,9 +218,9 @@ internal sealed partial class UpstreamLink : IUpstream, IAsyncDisposable
             var session = await link.ConnectAsync(LookTimeout, _stop.Token);
             seen = await session.Grains.GetGrain<ILogSourceGrain>(session.Hello.Node.Value).Describe().AsTask().WaitOrLeaveAsync(LookTimeout, _time, _stop.Token);
         }
-        catch (Exception e) when (e is not OutOfMemoryException && !_stop.IsCancellationRequested)
+        catch (Exception e) when (e is not OutOfMemoryException)
         {
-            // Not a better one.
+            // Not a better one, or none to look at any more.
             LogNoLook(gateway, e.Message);
         }
 
