@@ -55,9 +55,9 @@ public static class CarriedTrace
 
     /// <summary>
     /// A span for one call that is made for several, in the flow of none of them: neither the span that it is in nor what it carries is theirs,
-    /// so both are said anew. Null where nobody traces it; what the first came with is then carried on.
+    /// so both are said anew. None where nobody traces it; what the first came with is then carried on. Throws nothing: all of them wait for the call.
     /// </summary>
-    public static Activity? StartShared(string name, IReadOnlyList<TraceOrigin?> origins)
+    public static GuardedSpan StartShared(string name, IReadOnlyList<TraceOrigin?> origins)
     {
         var listens = Traces.Source.HasListeners();
         if (listens && Activity.Current is not null)
@@ -67,8 +67,8 @@ public static class CarriedTrace
 
         // What else the flow of whoever began carries is nobody else's either, and may be of any size.
         RequestContext.Clear();
-        var started = listens ? Traces.StartShared(name, ActivityKind.Client, origins.Select(origin => origin?.Span)) : null;
-        Set(started?.Context ?? origins.FirstOrDefault(origin => origin is not null && origin.Carried != default)?.Carried ?? default);
+        var started = listens ? Traces.Guard(() => Traces.StartShared(name, ActivityKind.Client, origins.Select(origin => origin?.Span))) : default;
+        Set(started.Span?.Context ?? origins.FirstOrDefault(origin => origin is not null && origin.Carried != default)?.Carried ?? default);
         return started;
     }
 

@@ -152,9 +152,10 @@ public sealed class CommitMergerTests
         var commits = new[] { Limits.MaxBatchBytes - 10, 10, 11, Limits.MaxTransactionBytes, 12 }
             .Select((size, number) => merger.CommitAsync([Command(number, size)], Stop)).ToList();
         Answer(_calls[0]);
+        var number = 1;
         foreach (var expected in new int[][] { [0, 1], [2], [3], [4] })
         {
-            var call = await Called(_calls.Count);
+            var call = await Called(number++);
             Assert.Equal(expected, call.Numbers);
             Answer(call);
         }

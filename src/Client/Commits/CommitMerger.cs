@@ -99,7 +99,8 @@ public sealed class CommitMerger(Func<CommitManyRequest, Task<CommitManyAnswer>>
 
     private async Task SendAsync(List<Waiting> batch)
     {
-        using var traced = CarriedTrace.StartShared(span, batch.ConvertAll(waiting => waiting.Origin));
+        using var guarded = CarriedTrace.StartShared(span, batch.ConvertAll(waiting => waiting.Origin));
+        var traced = guarded.Span;
         try
         {
             var commands = batch.SelectMany(waiting => waiting.Commands).ToList();

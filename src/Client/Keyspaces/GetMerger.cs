@@ -151,7 +151,8 @@ internal sealed class GetMerger(
     /// <summary>One call for many; returns those that have to be read in another one.</summary>
     private async Task<List<Waiting>> ReadOnceAsync(List<Waiting> batch)
     {
-        using var traced = CarriedTrace.StartShared(Traces.Call, batch.ConvertAll(waiting => waiting.Origin));
+        using var guarded = CarriedTrace.StartShared(Traces.Call, batch.ConvertAll(waiting => waiting.Origin));
+        var traced = guarded.Span;
         traced?.SetTag(Traces.KeysTag, batch.Count);
         try
         {
