@@ -16,17 +16,20 @@ public sealed class HubStore : IDisposable
     private readonly string _path;
     private readonly OperationWindow _window;
     private readonly Action<byte[]>? _onEntry;
+    private readonly NodeStoreOptions _options;
     private DataDirectory _directory;
     private ulong _proposal;
 
     /// <param name="onEntry">Hears of every entry that is applied, as bytes.</param>
-    public HubStore(string path, OperationWindow? window = null, Action<byte[]>? onEntry = null)
+    /// <param name="hotRows">Rows in memory.</param>
+    public HubStore(string path, OperationWindow? window = null, Action<byte[]>? onEntry = null, int hotRows = 20_000)
     {
+        _options = new() { Node = NodeId.Parse("hub-0"), HotRows = hotRows };
         _onEntry = onEntry;
         _path = path;
         _window = window ?? OperationWindow.Default;
         _directory = DataDirectory.Take(path);
-        Store = NodeStore.Open(_directory, new() { Node = NodeId.Parse("hub-0") });
+        Store = NodeStore.Open(_directory, _options);
         Applier = new(Store, _window);
         Commands = new(Now);
         if (Store.Progress.Cluster.IsNone)
@@ -114,7 +117,7 @@ public sealed class HubStore : IDisposable
     {
         Dispose();
         _directory = DataDirectory.Take(_path);
-        Store = NodeStore.Open(_directory, new() { Node = NodeId.Parse("hub-0") });
+        Store = NodeStore.Open(_directory, _options);
         Applier = new(Store, _window);
     }
 

@@ -171,7 +171,7 @@ public static class SettingsReader
                 Period = Duration(section, "Retention:Period", TimeSpan.FromSeconds(10), TimeSpan.FromMilliseconds(100), TimeSpan.FromHours(1)),
             },
             BlockCacheBytes = Number(section, "Limits:BlockCacheBytes", NodeSettings.DefaultBlockCacheBytes, 8L << 20, 1L << 40),
-            HotRows = (int)Number(section, "Limits:HotRows", 20_000, 0, 10_000_000),
+            HotRows = (int)Number(section, "Limits:HotRows", NodeSettings.DefaultHotRows, 0, 10_000_000),
             MaxQueuedCommands = (int)Number(section, "Limits:MaxQueuedCommands", 65_536, 1, 10_000_000),
             MaxWaiters = (int)Number(section, "Limits:MaxWaiters", 10_000, 1, 10_000_000),
         };

@@ -1,14 +1,18 @@
 using System.IO.Hashing;
+using System.Numerics;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics.X86;
 using Quicksilver.Model;
-using Quicksilver.Storage.Native;
 
 namespace Quicksilver.Storage;
 
 /// <summary>
-/// The rows of one database that are read most, in memory, in front of it. Bounded; a row enters when it is asked for a second time within a
-/// while, and goes when its place is needed and it was not asked for since. Any thread may look and offer; one at a time touches.
+/// The rows of one database that are read most, in memory, in front of it. Bounded; a row enters at its first read while there is room, else when
+/// it is asked for a second time within a while, and goes when its place is needed and it was not asked for since. Any thread may look and offer;
+/// one at a time touches.
 ///
-/// Invariant: what is found for a revision is exactly what the database has there. A row is here only from the read that found it until the
+/// Invariant: what is found for a revision is exactly what the database has there. A row is found only from the read that found it until the
 /// change that touches it, which is before the View with that change is published; and a View that is older than the row does not see it. A
 /// reader that was slow between its read and its offer is refused, because its View is older than the last touch.
 /// </summary>
@@ -17,71 +21,111 @@ internal sealed class HotRows
     /// <summary>Larger rows, with their keys, do not enter: they would take the place of many.</summary>
     public const int MaxRowBytes = 1_024;
 
-    /// <summary>With more prefixes at once every row goes: to look which stay takes longer than to read them again.</summary>
-    private const int MaxComparedPrefixes = 16;
-
-    private static readonly byte[][] AllRows = [[]];
+    /// <summary>Prefixes that are compared with each row that is found; one more, and all rows go. They cost little to read again.</summary>
+    private const int MaxGonePrefixes = 16;
 
     private const int Ways = 8;
-    private const int SeenSlots = 1 << 16;
+    private const int MinSeenSlots = 1 << 16;
+    private const int MaxGates = 1 << 10;
 
-    // Sets of Ways places; a power of two of them. What is in a place never changes, it is replaced.
-    private readonly HotRow?[] _rows;
+    // Sets of Ways places; a power of two of them. What is in a place never changes, it is replaced. The tags lie together so that a set is
+    // looked through in one line of the cache; one that is not of its row (any more) is a row that is not found. 0 for a free place.
+    private readonly byte[]?[] _rows;
+    private readonly uint[] _tags;
     private readonly Set[] _sets;
 
-    // What was asked for lately, by the upper half of its hash.
-    private readonly uint[] _seen = new uint[SeenSlots];
+    // One for a run of sets: it is held for some instructions.
+    private readonly Lock[] _gates;
+    private readonly int _setsOfGate;
+
+    // What was asked for lately, by its tag.
+    private readonly uint[] _seen;
+
+    // Prefixes whose rows went, and when: a row that was read before is not found any more, wherever it is.
+    private volatile GonePrefix[] _gone = [];
+
+    // A row that was read before is not found any more.
+    private long _oldest;
 
     /// <param name="capacity">About how many rows; 0 for none.</param>
     public HotRows(int capacity)
     {
-        var sets = capacity == 0 ? 0 : (int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)Math.Max(1, capacity / Ways));
-        _rows = new HotRow?[sets * Ways];
+        var sets = capacity == 0 ? 0 : (int)BitOperations.RoundUpToPowerOf2((uint)Math.Max(1, capacity / Ways));
+        _rows = new byte[]?[sets * Ways];
+        _tags = new uint[sets * Ways];
         _sets = new Set[sets];
-        for (var i = 0; i < sets; i++)
+        _gates = new Lock[Math.Min(sets, MaxGates)];
+        for (var i = 0; i < _gates.Length; i++)
         {
-            _sets[i] = new();
+            _gates[i] = new();
         }
+
+        _setsOfGate = Math.Max(1, sets / MaxGates);
+        _seen = sets == 0 ? [] : new uint[Math.Max(MinSeenSlots, sets * Ways)];
     }
 
     /// <summary>False where none are kept: then there is no need to ask.</summary>
     public bool IsOn => _sets.Length > 0;
 
-    /// <summary>Rows that are here now.</summary>
+    /// <summary>Rows that are here now, also those that are not found any more.</summary>
     public int Count => _rows.Count(static row => row is not null);
 
-    private sealed class Set
+    private struct Set
     {
-        public Lock Gate { get; } = new();
+        /// <summary>The last revision that touched a row of this set.</summary>
+        public Revision Touched;
 
-        /// <summary>The last revision that touched a row of this set, or may have.</summary>
-        public Revision Touched { get; set; }
-
-        public int Hand { get; set; }
+        public int Hand;
     }
+
+    private sealed record GonePrefix(byte[] Prefix, Revision Revision);
 
     /// <param name="dataKey">The key with its keyspace in front, as it is in the database.</param>
     public static ulong HashOf(ReadOnlySpan<byte> dataKey) => XxHash3.HashToUInt64(dataKey);
 
-    /// <summary>The row as a View at a revision has it; null where that is to be asked of the database.</summary>
-    public HotRow? Find(ReadOnlySpan<byte> dataKey, ulong hash, Revision at)
+    /// <summary>The row as a View at a revision has it; none where that is to be asked of the database.</summary>
+    public HotRow Find(ReadOnlySpan<byte> dataKey, ulong hash, Revision at)
     {
-        var first = FirstOf(hash);
-        for (var i = first; i < first + Ways; i++)
+        var place = PlaceOf(dataKey, hash, out var row);
+        if (place < 0 || row.Revision > at || IsGone(row.DataKey, row.Seen))
         {
-            if (Volatile.Read(ref _rows[i]) is { } row && row.Hash == hash && row.Is(dataKey))
-            {
-                if (row.Revision > at)
-                {
-                    return null;
-                }
-
-                row.IsUsed = true;
-                return row;
-            }
+            return default;
         }
 
-        return null;
+        row.Mark(used: true);
+        return row;
+    }
+
+    /// <summary>Asks the processor for what <see cref="PrefetchRow"/> looks at.</summary>
+    public void PrefetchSet(ulong hash)
+    {
+        var first = SetOf(hash) * Ways;
+        Prefetch(ref _tags[first]);
+        Prefetch(ref _rows[first]);
+    }
+
+    /// <summary>Asks the processor for the row that <see cref="Find"/> looks at.</summary>
+    public void PrefetchRow(ulong hash)
+    {
+        var first = SetOf(hash) * Ways;
+        var tag = TagOf(hash);
+        for (var place = first; place < first + Ways; place++)
+        {
+            if (_tags[place] == tag && Volatile.Read(ref _rows[place]) is { } row)
+            {
+                Prefetch(ref MemoryMarshal.GetArrayDataReference(row));
+                return;
+            }
+        }
+    }
+
+    /// <summary>No more than a wish: what is there may have moved since.</summary>
+    private static unsafe void Prefetch<T>(ref T place)
+    {
+        if (Sse.IsSupported)
+        {
+            Sse.Prefetch0(Unsafe.AsPointer(ref place));
+        }
     }
 
     /// <summary>A row that a View at a revision has. It may be kept.</summary>
@@ -92,54 +136,90 @@ internal sealed class HotRows
             return;
         }
 
-        ref var seen = ref _seen[(int)(hash & (SeenSlots - 1))];
-        var mark = (uint)(hash >> 32) | 1;
-        if (seen != mark)
+        var set = SetOf(hash);
+        if (FreePlaceOf(set) < 0 && IsFirst(hash))
         {
-            seen = mark;
             return;
         }
 
-        var row = new HotRow(hash, dataKey.ToArray(), value.ToArray());
-        var first = FirstOf(hash);
-        var set = SetOf(hash);
-        lock (set.Gate)
+        var row = HotRow.Create(dataKey, value, at);
+        lock (GateOf(set))
         {
-            if (at < set.Touched)
+            if (at < _sets[set].Touched || IsGone(dataKey, at))
             {
                 return;
             }
 
-            var place = -1;
-            for (var i = first; i < first + Ways; i++)
+            var place = PlaceOf(dataKey, hash, out var other);
+            if (place >= 0 && !IsGone(dataKey, other.Seen))
             {
-                if (_rows[i] is not { } other)
-                {
-                    place = i;
-                }
-                else if (other.Hash == hash && other.Is(dataKey))
-                {
-                    return;
-                }
+                return;
             }
 
-            Volatile.Write(ref _rows[place < 0 ? TakePlace(set, first) : place], row);
+            place = place >= 0 ? place : FreePlaceOf(set);
+            place = place >= 0 ? place : TakePlace(set);
+            Volatile.Write(ref _rows[place], row);
+            _tags[place] = TagOf(hash);
         }
     }
 
-    /// <summary>The first place whose row was not asked for since the hand came by last.</summary>
-    private int TakePlace(Set set, int first)
+    /// <summary>Marks a key as asked for. False where it was lately.</summary>
+    private bool IsFirst(ulong hash)
     {
+        ref var seen = ref _seen[(int)(hash & (uint)(_seen.Length - 1))];
+        var first = seen != TagOf(hash);
+        seen = TagOf(hash);
+        return first;
+    }
+
+    private int PlaceOf(ReadOnlySpan<byte> dataKey, ulong hash, out HotRow row)
+    {
+        var first = SetOf(hash) * Ways;
+        var tag = TagOf(hash);
+        for (var place = first; place < first + Ways; place++)
+        {
+            if (_tags[place] == tag)
+            {
+                row = new(Volatile.Read(ref _rows[place]));
+                if (row.Found && dataKey.SequenceEqual(row.DataKey))
+                {
+                    return place;
+                }
+            }
+        }
+
+        row = default;
+        return -1;
+    }
+
+    private int FreePlaceOf(int set)
+    {
+        for (var place = set * Ways; place < (set + 1) * Ways; place++)
+        {
+            if (_tags[place] == 0)
+            {
+                return place;
+            }
+        }
+
+        return -1;
+    }
+
+    /// <summary>The first place whose row was not asked for since the hand came by last.</summary>
+    private int TakePlace(int set)
+    {
+        ref var hand = ref _sets[set].Hand;
         while (true)
         {
-            var place = first + set.Hand;
-            set.Hand = (set.Hand + 1) % Ways;
-            if (!_rows[place]!.IsUsed)
+            var place = (set * Ways) + hand;
+            hand = (hand + 1) % Ways;
+            var row = new HotRow(_rows[place]);
+            if (!row.IsUsed)
             {
                 return place;
             }
 
-            _rows[place]!.IsUsed = false;
+            row.Mark(used: false);
         }
     }
 
@@ -152,74 +232,79 @@ internal sealed class HotRows
         }
 
         var hash = HashOf(dataKey);
-        var first = FirstOf(hash);
         var set = SetOf(hash);
-        lock (set.Gate)
+        lock (GateOf(set))
         {
-            set.Touched = revision > set.Touched ? revision : set.Touched;
-            for (var i = first; i < first + Ways; i++)
+            ref var touched = ref _sets[set].Touched;
+            touched = revision > touched ? revision : touched;
+            if (PlaceOf(dataKey, hash, out _) is >= 0 and var place)
             {
-                if (_rows[i] is { } row && row.Hash == hash && row.Is(dataKey))
-                {
-                    Volatile.Write(ref _rows[i], null);
-                }
+                Volatile.Write(ref _rows[place], null);
+                _tags[place] = 0;
             }
         }
     }
 
     /// <summary>Rows of whole keyspaces change or go: before the View with that is published.</summary>
-    public void TouchAll(Revision revision) => TouchPrefixes(AllRows, revision);
-
-    /// <summary>All rows with any of these prefixes go: before the View with that is published.</summary>
-    /// <param name="prefixes">Each with the keyspace in front.</param>
-    public void TouchPrefixes(IReadOnlyList<byte[]> prefixes, Revision revision)
+    public void TouchAll(Revision revision)
     {
-        for (var i = 0; prefixes.Count > 0 && i < _sets.Length; i++)
+        if (!IsOn)
         {
-            lock (_sets[i].Gate)
+            return;
+        }
+
+        // In this order: who does not see a prefix any more sees that all rows before it went.
+        Volatile.Write(ref _oldest, Math.Max(_oldest, revision.Value));
+        _gone = [];
+        for (var i = 0; i < _gates.Length; i++)
+        {
+            lock (_gates[i])
             {
-                _sets[i].Touched = revision > _sets[i].Touched ? revision : _sets[i].Touched;
-                for (var place = i * Ways; place < (i + 1) * Ways; place++)
-                {
-                    if (_rows[place] is { } row && (prefixes.Count > MaxComparedPrefixes || row.StartsWithAny(prefixes)))
-                    {
-                        Volatile.Write(ref _rows[place], null);
-                    }
-                }
+                Array.Clear(_rows, i * _setsOfGate * Ways, _setsOfGate * Ways);
+                Array.Clear(_tags, i * _setsOfGate * Ways, _setsOfGate * Ways);
             }
         }
     }
 
-    private int FirstOf(ulong hash) => (int)((hash >> 16) & (uint)(_sets.Length - 1)) * Ways;
-
-    private Set SetOf(ulong hash) => _sets[(int)((hash >> 16) & (uint)(_sets.Length - 1))];
-}
-
-/// <summary>One row in memory, as the database has it.</summary>
-internal sealed class HotRow(ulong hash, byte[] dataKey, byte[] value)
-{
-    public ulong Hash { get; } = hash;
-
-    /// <summary>The revision that made it.</summary>
-    public Revision Revision { get; } = DataRow.Parse(value).Revision;
-
-    public DataRow Row => DataRow.Parse(value);
-
-    /// <summary>Asked for since the hand came by. A lost write costs a place too early, no more.</summary>
-    public bool IsUsed { get; set; }
-
-    public bool Is(ReadOnlySpan<byte> other) => other.SequenceEqual(dataKey);
-
-    public bool StartsWithAny(IReadOnlyList<byte[]> prefixes)
+    /// <summary>
+    /// All rows with any of these prefixes go: before the View with that is published. They are not looked for, which would take as long as there
+    /// are rows; who finds one looks whether it went.
+    /// </summary>
+    /// <param name="prefixes">Each with the keyspace in front.</param>
+    public void TouchPrefixes(IReadOnlyList<byte[]> prefixes, Revision revision)
     {
-        foreach (var prefix in prefixes)
+        if (!IsOn || prefixes.Count == 0)
         {
-            if (dataKey.AsSpan().StartsWith(prefix))
+            return;
+        }
+
+        if (_gone.Length + prefixes.Count > MaxGonePrefixes)
+        {
+            TouchAll(revision);
+            return;
+        }
+
+        _gone = [.. _gone, .. prefixes.Select(prefix => new GonePrefix(prefix, revision))];
+    }
+
+    /// <summary>True where a row that a View at a revision has may be gone by now.</summary>
+    private bool IsGone(ReadOnlySpan<byte> dataKey, Revision at)
+    {
+        foreach (var gone in _gone)
+        {
+            if (at < gone.Revision && dataKey.StartsWith(gone.Prefix))
             {
                 return true;
             }
         }
 
-        return false;
+        return at.Value < Volatile.Read(ref _oldest);
     }
+
+    /// <summary>Other bits than those that choose the set.</summary>
+    private static uint TagOf(ulong hash) => (uint)(hash >> 32) | 1;
+
+    private int SetOf(ulong hash) => (int)(hash & (uint)(_sets.Length - 1));
+
+    private Lock GateOf(int set) => _gates[set / _setsOfGate];
 }

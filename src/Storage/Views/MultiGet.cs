@@ -18,7 +18,7 @@ public sealed unsafe class MultiGet : IDisposable
 
     private readonly ByteWriter _keys = new(4 * 1024);
     private readonly int[] _ends = new int[Capacity];
-    private readonly HotRow?[] _hot = new HotRow?[Capacity];
+    private readonly HotRow[] _hot = new HotRow[Capacity];
     private readonly IntPtr[] _values = new IntPtr[Capacity];
 
     // Of those that are asked of the database, in their order: where they belong, and what for.
@@ -62,21 +62,20 @@ public sealed unsafe class MultiGet : IDisposable
         fixed (Slice* slices = _slices)
         fixed (IntPtr* found = _found)
         {
+            if (hot.IsOn)
+            {
+                FindHot(hot, keys, view.Position.Revision);
+            }
+
             var asked = 0;
             for (int i = 0, start = 0; i < Count; start = _ends[i++])
             {
-                var key = new ReadOnlySpan<byte>(keys + start, _ends[i] - start);
-                if (hot.IsOn)
+                if (!_hot[i].Found)
                 {
-                    _hashes[asked] = HotRows.HashOf(key);
-                    if ((_hot[i] = hot.Find(key, _hashes[asked], view.Position.Revision)) is not null)
-                    {
-                        continue;
-                    }
+                    _hashes[asked] = _hashes[i];
+                    _places[asked] = i;
+                    slices[asked++] = new() { Data = (IntPtr)(keys + start), Size = (UIntPtr)(_ends[i] - start) };
                 }
-
-                _places[asked] = i;
-                slices[asked++] = new() { Data = (IntPtr)(keys + start), Size = (UIntPtr)key.Length };
             }
 
             Hot = Count - asked;
@@ -106,6 +105,29 @@ public sealed unsafe class MultiGet : IDisposable
         }
     }
 
+    /// <summary>
+    /// Each step of all keys before the next one of any: what is not in the processor's cache is on its way for all of them, and not waited for one
+    /// after the other.
+    /// </summary>
+    private void FindHot(HotRows hot, byte* keys, Revision at)
+    {
+        for (int i = 0, start = 0; i < Count; start = _ends[i++])
+        {
+            _hashes[i] = HotRows.HashOf(new(keys + start, _ends[i] - start));
+            hot.PrefetchSet(_hashes[i]);
+        }
+
+        for (var i = 0; i < Count && Count > 1; i++)
+        {
+            hot.PrefetchRow(_hashes[i]);
+        }
+
+        for (int i = 0, start = 0; i < Count; start = _ends[i++])
+        {
+            _hot[i] = hot.Find(new(keys + start, _ends[i] - start), _hashes[i], at);
+        }
+    }
+
     private static ReadOnlySpan<byte> Value(IntPtr found)
     {
         var value = NativeCall.Api.rocksdb_pinnableslice_value(found, out var length);
@@ -115,9 +137,9 @@ public sealed unsafe class MultiGet : IDisposable
     /// <summary>Row of the key that was added as number <paramref name="index"/>; false where the key does not exist.</summary>
     public bool TryGetRow(int index, out DataRow row)
     {
-        if (_hot[index] is { } hot)
+        if (_hot[index].Found)
         {
-            row = hot.Row;
+            row = _hot[index].Row;
             return true;
         }
 
