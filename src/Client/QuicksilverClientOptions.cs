@@ -24,8 +24,8 @@ public sealed class QuicksilverClientOptions
     public TimeSpan MinBackoff { get; set; } = TimeSpan.FromMilliseconds(10);
 
     /// <summary>
-    /// Sends what callers commit at the same time together, in one call while another is on its way. Default true: about twice the write
-    /// rate at 64 callers. False: one call for each commit.
+    /// Sends what callers commit at the same time together, in one call while another is on its way. Default true: 1.5 to 2 times the
+    /// writes at 64 callers. False: one call for each commit.
     /// </summary>
     public bool MergeCommits { get; set; } = true;
 
@@ -37,7 +37,7 @@ public sealed class QuicksilverClientOptions
 
     /// <summary>
     /// Sends writes through the gateway that answers name for them, where it can be reached: that of the hub's leader, for a client of the
-    /// hub. Default true: about twice the write rate. A gateway that has nobody to hand a write to makes another one of
+    /// hub. Default true: 1.2 to 1.3 times the writes. A gateway that has nobody to hand a write to makes another one of
     /// <see cref="Gateways"/> be tried. False: everything goes through one gateway.
     /// </summary>
     public bool FollowLeader { get; set; } = true;

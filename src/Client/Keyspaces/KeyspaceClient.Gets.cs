@@ -59,7 +59,7 @@ internal sealed partial class KeyspaceClient
         {
             // What a session must see is asked when the call is made, so it covers whoever joined.
             var rows = await ReadRowsAsync(keys, options, deadline, CancellationToken.None).ConfigureAwait(false);
-            return Unpack(rows, [.. Enumerable.Range(0, keys.Count)], entries);
+            return Unpack(rows, AllOf(keys), entries);
         });
 
     private async ValueTask<Entry?> GetAloneAsync(Key key, ReadOptions options, Deadline deadline, CancellationToken cancellation)

@@ -41,7 +41,7 @@ internal sealed partial class KeyspaceClient(KeyspaceName name, QuicksilverClien
         {
             // In here and not in a method of its own, which would cost every get another state machine.
             var entries = new Entry?[keys.Count];
-            var wanted = Enumerable.Range(0, keys.Count).ToList();
+            var wanted = AllOf(keys);
 
             // Rows that did not fit the answer are asked for again. Where the node has moved on meanwhile, everything is read again,
             // so that the result is never of two revisions.
@@ -51,7 +51,7 @@ internal sealed partial class KeyspaceClient(KeyspaceName name, QuicksilverClien
                 var asked = TakeWithinBudget(keys, wanted);
                 var answer = await ReadAsync(
                     (keyspace, node) => node.GetManyAsync(
-                        Shard(keyspace, keys[wanted[0]]), new(Require(options, position), ReadBlocks.PackKeys([.. asked.Select(i => keys[i])]))),
+                        Shard(keyspace, keys[asked[0]]), new(Require(options, position), ReadBlocks.PackKeys(keys, asked))),
                     answer => (answer.Status, answer.Context, answer.Problem), options, deadline, cancellation).ConfigureAwait(false);
                 if (position is { } first && answer.Context.Position != first)
                 {
@@ -61,12 +61,13 @@ internal sealed partial class KeyspaceClient(KeyspaceName name, QuicksilverClien
                     }
 
                     position = null;
-                    wanted = [.. Enumerable.Range(0, keys.Count)];
+                    wanted = AllOf(keys);
                     continue;
                 }
 
                 position = answer.Context.Position;
-                wanted = [.. Unpack(answer.Rows, asked, entries), .. wanted.Skip(asked.Count)];
+                var again = Unpack(answer.Rows, asked, entries);
+                wanted = again.Count == 0 ? wanted[asked.Count..] : (int[])[.. again, .. wanted[asked.Count..]];
             }
 
             return entries;
@@ -80,14 +81,32 @@ internal sealed partial class KeyspaceClient(KeyspaceName name, QuicksilverClien
     /// <summary>What an operation of an application does, in the trace that it is part of.</summary>
     private Activity? StartSpan(string what) => Traces.Source.StartActivity(what, ActivityKind.Client)?.SetTag(Traces.KeyspaceTag, name.Value);
 
-    /// <summary>As many keys as one request may carry: a larger one would not be refused, it would cut the connection.</summary>
-    private static List<int> TakeWithinBudget(IReadOnlyList<Key> keys, List<int> wanted)
+    /// <summary>The numbers of all keys.</summary>
+    private static ArraySegment<int> AllOf(IReadOnlyList<Key> keys)
     {
-        var bytes = 0;
-        return [.. wanted.TakeWhile(i => (bytes += keys[i].Span.Length) <= Limits.MaxBatchBytes)];
+        var all = new int[keys.Count];
+        for (var i = 0; i < all.Length; i++)
+        {
+            all[i] = i;
+        }
+
+        return all;
     }
 
-    private static List<int> Unpack(Payload rows, List<int> wanted, Entry?[] entries)
+    /// <summary>As many keys as one request may carry: a larger one would not be refused, it would cut the connection.</summary>
+    private static ArraySegment<int> TakeWithinBudget(IReadOnlyList<Key> keys, ArraySegment<int> wanted)
+    {
+        var (count, bytes) = (0, 0);
+        while (count < wanted.Count && (bytes += keys[wanted[count]].Span.Length) <= Limits.MaxBatchBytes)
+        {
+            count++;
+        }
+
+        return wanted[..count];
+    }
+
+    /// <summary>Puts the rows of an answer in their places, and returns the numbers of those that are to be asked for again.</summary>
+    private static List<int> Unpack(Payload rows, ArraySegment<int> wanted, Entry?[] entries)
     {
         var reader = new ByteReader(rows.Span);
         if (reader.ReadCount(Limits.MaxKeysPerRead, "the number of rows") != wanted.Count)

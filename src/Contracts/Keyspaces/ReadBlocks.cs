@@ -27,20 +27,44 @@ public static class ReadBlocks
 {
     public static Payload PackKeys(IReadOnlyList<Key> keys)
     {
-        var size = 10;
-        foreach (var key in keys)
+        var bytes = 0;
+        for (var i = 0; i < keys.Count; i++)
         {
-            size += key.Span.Length + 3;
+            bytes += keys[i].Span.Length;
         }
 
-        var writer = new ByteWriter(size);
-        writer.WriteVarint(keys.Count);
-        foreach (var key in keys)
+        var writer = NewKeys(keys.Count, bytes);
+        for (var i = 0; i < keys.Count; i++)
         {
-            writer.WriteBytes(key.Span);
+            writer.WriteBytes(keys[i].Span);
         }
 
         return new(writer.WrittenMemory);
+    }
+
+    /// <summary>Some of the keys, by their numbers, in the order of these.</summary>
+    public static Payload PackKeys(IReadOnlyList<Key> keys, ArraySegment<int> numbers)
+    {
+        var bytes = 0;
+        foreach (var number in numbers)
+        {
+            bytes += keys[number].Span.Length;
+        }
+
+        var writer = NewKeys(numbers.Count, bytes);
+        foreach (var number in numbers)
+        {
+            writer.WriteBytes(keys[number].Span);
+        }
+
+        return new(writer.WrittenMemory);
+    }
+
+    private static ByteWriter NewKeys(int count, int bytes)
+    {
+        var writer = new ByteWriter(10 + (3 * count) + bytes);
+        writer.WriteVarint(count);
+        return writer;
     }
 
     /// <summary>Reads the count of a block of keys and checks it against the limits.</summary>
