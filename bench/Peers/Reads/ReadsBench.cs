@@ -65,6 +65,7 @@ internal sealed class ReadsBench(ReadsOptions options, TimeProvider time)
 
         // Keys and the garbage of filling are the same for all: not in the cells.
         GC.Collect();
+        await SayAsync($"round {round}, {name}: each key once: {await ReadAllAsync(peer, stop):0} keys/s");
         await RunAsync(64, options.Settle, null, peer.Get(Uniform), stop);
         foreach (var callers in GetCallers)
         {
@@ -84,6 +85,21 @@ internal sealed class ReadsBench(ReadsOptions options, TimeProvider time)
         {
             await MixedAsync(name, peer, round, put, stop);
         }
+    }
+
+    /// <summary>Each key once, so that what a peer keeps of what was read is there when it is measured. Returns keys per second.</summary>
+    private async Task<double> ReadAllAsync(IReadPeer peer, CancellationToken stop)
+    {
+        var next = -1;
+        int InTurn(Random random) => Interlocked.Increment(ref next) % options.Keys;
+        var many = peer.GetMany(InTurn);
+        var (callers, keys, operation) = many is null ? (64, 1, peer.Get(InTurn)) : (16, ReadKeys.PerCall, many);
+        var start = time.GetTimestamp();
+        await Parallel.ForEachAsync(
+            Enumerable.Range(0, (options.Keys + keys - 1) / keys),
+            new ParallelOptions { MaxDegreeOfParallelism = callers, CancellationToken = stop },
+            async (call, _) => await operation(new(call), []));
+        return options.Keys / time.GetElapsedTime(start).TotalSeconds;
     }
 
     private int Uniform(Random random) => random.Next(options.Keys);

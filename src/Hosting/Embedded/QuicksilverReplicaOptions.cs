@@ -41,7 +41,7 @@ public sealed class QuicksilverReplicaOptions
     /// </summary>
     public TimeSpan StartTimeout { get; set; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>Memory for uncompressed blocks of the database, bytes. Default 64 MiB as for a node, 8 MiB to 1 TiB.</summary>
+    /// <summary>Memory for uncompressed blocks of the database, bytes. Default 64 MiB: the memory is the application's. 8 MiB to 1 TiB.</summary>
     public long BlockCacheBytes { get; set; } = 64L << 20;
 
     /// <summary>Most reads that wait for a revision at the same time; beyond it Overloaded. Default 10,000 as for a node, 1 to 10,000,000.</summary>
