@@ -84,6 +84,9 @@ public sealed class LiveCluster : IAsyncDisposable
         Region = RegionName.Parse(region),
         DataDirectory = _directory.Sub(name),
         Ports = new(Testing.Ports.Free(), Testing.Ports.Free(), Testing.Ports.Free()),
+
+        // The default is for one node in a process.
+        HotRows = 20_000,
     };
 
     public NodeHost this[string node] => _running[node];

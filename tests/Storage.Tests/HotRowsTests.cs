@@ -192,22 +192,48 @@ public sealed class HotRowsTests : IDisposable
     }
 
     [Fact]
-    public void However_many_prefixes_went_a_row_of_none_of_them_that_is_read_again_is_found()
+    public void Rows_below_no_prefix_that_went_stay_however_many_went()
     {
         var hot = new HotRows(64);
-        byte[] key = [0, 0, 0, 1, 7];
-        var hash = HotRows.HashOf(key);
-        for (var revision = 10L; revision < 60; revision++)
+        byte[] key = [0, 0, 0, 1, 7], elsewhere = [0, 0, 0, 2, 7];
+        hot.Offer(elsewhere, HotRows.HashOf(elsewhere), Row(5, "v"), new(9));
+        for (var revision = 10L; revision < 110; revision++)
         {
-            hot.Offer(key, hash, Row(5, "v"), new(revision - 1));
-            Assert.True(hot.Find(key, hash, new(revision - 1)).Found);
+            hot.Offer(key, HotRows.HashOf(key), Row(5, "v"), new(revision - 1));
+            Assert.True(hot.Find(key, HotRows.HashOf(key), new(revision - 1)).Found);
             hot.TouchPrefixes([[0, 0, 0, 1, (byte)revision]], new(revision));
             byte[] other = [0, 0, 0, 1, (byte)revision, 1];
             hot.Offer(other, HotRows.HashOf(other), Row(5, "went"), new(revision - 1));
             Assert.False(hot.Find(other, HotRows.HashOf(other), new(revision)).Found);
+            Assert.True(hot.Find(elsewhere, HotRows.HashOf(elsewhere), new(revision)).Found);
         }
 
-        Assert.InRange(hot.Count, 0, 1);
+        // So many keyspaces that all rows go, and come again.
+        hot.TouchPrefixes([.. Enumerable.Range(3, 17).Select(keyspace => new byte[] { 0, 0, 0, (byte)keyspace })], new(200));
+        Assert.False(hot.Find(elsewhere, HotRows.HashOf(elsewhere), new(200)).Found);
+        hot.Offer(elsewhere, HotRows.HashOf(elsewhere), Row(5, "v"), new(200));
+        Assert.True(hot.Find(elsewhere, HotRows.HashOf(elsewhere), new(200)).Found);
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(1_000)]
+    [InlineData(20_000)]
+    public void All_rows_go_also_those_that_were_read_at_the_same_revision(int capacity)
+    {
+        var hot = new HotRows(capacity);
+        for (var i = 0; i < 5_000; i++)
+        {
+            byte[] key = [0, 0, 0, 1, (byte)(i >> 8), (byte)i];
+            hot.Offer(key, HotRows.HashOf(key), Row(5, "v"), new(9));
+        }
+
+        Assert.InRange(hot.Count, Math.Min(8, capacity), Math.Max(8, capacity));
+        hot.TouchAll(new(9));
+        Assert.Equal(0, hot.Count);
+        byte[] again = [0, 0, 0, 1, 0, 0];
+        hot.Offer(again, HotRows.HashOf(again), Row(5, "v"), new(9));
+        Assert.True(hot.Find(again, HotRows.HashOf(again), new(9)).Found);
     }
 
     [Fact]

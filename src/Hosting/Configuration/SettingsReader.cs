@@ -348,6 +348,9 @@ public static class SettingsReader
             : throw new ConfigurationException($"{SectionName}:{key}", text, $"use a whole number from {min} to {max}.");
     }
 
+    /// <summary>What each of three nodes has that share a process with its memory.</summary>
+    private const int DevelopmentHotRows = 20_000;
+
     /// <summary>A hub of one and the regions eu and us, all in this process.</summary>
     private static List<NodeSettings> Development(IConfigurationSection section)
     {
@@ -364,6 +367,7 @@ public static class SettingsReader
             DataDirectory = Path.Combine(data, "hub-0"),
             Ports = new(gateway, silo, http),
             HubMembers = [new(NodeId.Parse("hub-0"), new(IPAddress.Loopback, raft))],
+            HotRows = DevelopmentHotRows,
         };
         return
         [
@@ -376,6 +380,7 @@ public static class SettingsReader
                 DataDirectory = Path.Combine(data, $"{region}-0"),
                 Ports = new(gateway + 1 + i, silo + 1 + i, http + 1 + i),
                 Upstreams = [hub.GatewayText],
+                HotRows = DevelopmentHotRows,
             }),
         ];
     }

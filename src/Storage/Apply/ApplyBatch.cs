@@ -19,7 +19,7 @@ public sealed partial class ApplyBatch
     private readonly Dictionary<KeyspaceId, KeyspaceState?> _touched = [];
     private readonly RowOverlay _overlay = new();
 
-    // With their keyspace: rows below them leave the memory when the batch is committed, in one walk.
+    // With their keyspace: rows below them leave the memory when the batch is committed.
     private readonly List<byte[]> _deletedPrefixes = [];
     private StoreProgress _progress;
     private Revision _revision;
@@ -361,7 +361,10 @@ public sealed partial class ApplyBatch
             throw new MalformedDataException($"The catalog drops keyspace {dropped}, which does not exist.");
         }
 
-        KeyspaceRows.Delete(_batch, _store.Database, dropped, _revision);
+        KeyspaceRows.Delete(_batch, _store.Database, dropped);
+        var prefix = new byte[StorageKeys.KeyspaceBytes];
+        StorageKeys.WriteData(prefix, dropped, default);
+        _deletedPrefixes.Add(prefix);
         _touched[dropped] = null;
         _overlay.Drop(dropped);
     }

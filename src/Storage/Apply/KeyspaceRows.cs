@@ -3,13 +3,11 @@ using Quicksilver.Storage.Native;
 
 namespace Quicksilver.Storage;
 
-/// <summary>All that a store has of one keyspace, but for its records in the log and its row in the catalog.</summary>
+/// <summary>All that a store has of one keyspace, but for its records in the log, its row in the catalog, and what is in memory of its rows.</summary>
 internal static class KeyspaceRows
 {
-    /// <param name="revision">Views from here on do not have it; those before may have been read, and what came of that goes.</param>
-    public static void Delete(WriteBatchBuilder batch, Database database, KeyspaceId keyspace, Revision revision)
+    public static void Delete(WriteBatchBuilder batch, Database database, KeyspaceId keyspace)
     {
-        database.Hot.TouchAll(revision);
         Span<byte> start = stackalloc byte[StorageKeys.KeyspaceBytes];
         Span<byte> end = stackalloc byte[StorageKeys.KeyspaceBytes];
         StorageKeys.WriteData(start, keyspace, default);

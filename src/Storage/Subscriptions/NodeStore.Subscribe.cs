@@ -43,10 +43,12 @@ public sealed partial class NodeStore
                 {
                     foreach (var state in States(view).Where(state => state.Id != KeyspaceId.Catalog && !stays.Includes(state.Name)))
                     {
-                        KeyspaceRows.Delete(batch, _database, state.Id, progress.Position.Revision);
+                        KeyspaceRows.Delete(batch, _database, state.Id);
                     }
                 }
 
+                // Whoever reads a keyspace of a store that holds some only asks whether it is one of them.
+                _database.Hot.TouchAll(progress.Position.Revision);
                 WriteAndPublish(batch, progress with { Subscription = stays });
             }
 
@@ -137,7 +139,7 @@ public sealed partial class NodeStore
             var batch = new WriteBatchBuilder();
             foreach (var id in strays)
             {
-                KeyspaceRows.Delete(batch, _database, id, view.Position.Revision);
+                KeyspaceRows.Delete(batch, _database, id);
             }
 
             _database.Write(batch);

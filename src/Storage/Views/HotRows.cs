@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.IO.Hashing;
 using System.Numerics;
 using System.Runtime.CompilerServices;
@@ -21,21 +22,21 @@ internal sealed class HotRows
     /// <summary>Larger rows, with their keys, do not enter: they would take the place of many.</summary>
     public const int MaxRowBytes = 1_024;
 
-    /// <summary>Prefixes that are compared with each row that is found; one more, and all rows go. They cost little to read again.</summary>
+    /// <summary>Prefixes that are compared with each row that is found; with more, all rows of their keyspaces go.</summary>
     private const int MaxGonePrefixes = 16;
 
     private const int Ways = 8;
     private const int MinSeenSlots = 1 << 16;
     private const int MaxGates = 1 << 10;
 
-    // Sets of Ways places; a power of two of them. What is in a place never changes, it is replaced. The tags lie together so that a set is
-    // looked through in one line of the cache; one that is not of its row (any more) is a row that is not found. 0 for a free place.
+    // Sets of Ways places. What is in a place never changes, it is replaced. The tags lie together, so that a set is looked through without a look
+    // at its rows; one that is not of its row (any more) is a row that is not found. 0 for a free place.
     private readonly byte[]?[] _rows;
     private readonly uint[] _tags;
     private readonly Set[] _sets;
 
-    // One for a run of sets: it is held for some instructions.
-    private readonly Lock[] _gates;
+    // One for a run of sets.
+    private readonly Gate[] _gates;
     private readonly int _setsOfGate;
 
     // What was asked for lately, by its tag.
@@ -50,18 +51,18 @@ internal sealed class HotRows
     /// <param name="capacity">About how many rows; 0 for none.</param>
     public HotRows(int capacity)
     {
-        var sets = capacity == 0 ? 0 : (int)BitOperations.RoundUpToPowerOf2((uint)Math.Max(1, capacity / Ways));
+        var sets = capacity == 0 ? 0 : Math.Max(1, capacity / Ways);
         _rows = new byte[]?[sets * Ways];
         _tags = new uint[sets * Ways];
         _sets = new Set[sets];
-        _gates = new Lock[Math.Min(sets, MaxGates)];
+        _setsOfGate = Math.Max(1, (sets + MaxGates - 1) / MaxGates);
+        _gates = new Gate[(sets + _setsOfGate - 1) / _setsOfGate];
         for (var i = 0; i < _gates.Length; i++)
         {
             _gates[i] = new();
         }
 
-        _setsOfGate = Math.Max(1, sets / MaxGates);
-        _seen = sets == 0 ? [] : new uint[Math.Max(MinSeenSlots, sets * Ways)];
+        _seen = sets == 0 ? [] : new uint[Math.Max(MinSeenSlots, BitOperations.RoundUpToPowerOf2((uint)sets * Ways))];
     }
 
     /// <summary>False where none are kept: then there is no need to ask.</summary>
@@ -76,6 +77,15 @@ internal sealed class HotRows
         public Revision Touched;
 
         public int Hand;
+    }
+
+    /// <summary>Held for some instructions.</summary>
+    private sealed class Gate
+    {
+        public Lock Lock { get; } = new();
+
+        /// <summary>A row came since all went: else there is nothing to clear, and memory that nobody has touched yet.</summary>
+        public bool HadRows { get; set; }
     }
 
     private sealed record GonePrefix(byte[] Prefix, Revision Revision);
@@ -102,6 +112,7 @@ internal sealed class HotRows
         var first = SetOf(hash) * Ways;
         Prefetch(ref _tags[first]);
         Prefetch(ref _rows[first]);
+        Prefetch(ref _rows[first + Ways - 1]);
     }
 
     /// <summary>Asks the processor for the row that <see cref="Find"/> looks at.</summary>
@@ -119,7 +130,7 @@ internal sealed class HotRows
         }
     }
 
-    /// <summary>No more than a wish: what is there may have moved since.</summary>
+    /// <summary>No more than a wish: what is there may have moved since, and other processors than those of Intel and AMD are not asked.</summary>
     private static unsafe void Prefetch<T>(ref T place)
     {
         if (Sse.IsSupported)
@@ -143,7 +154,8 @@ internal sealed class HotRows
         }
 
         var row = HotRow.Create(dataKey, value, at);
-        lock (GateOf(set))
+        var gate = GateOf(set);
+        lock (gate.Lock)
         {
             if (at < _sets[set].Touched || IsGone(dataKey, at))
             {
@@ -160,6 +172,7 @@ internal sealed class HotRows
             place = place >= 0 ? place : TakePlace(set);
             Volatile.Write(ref _rows[place], row);
             _tags[place] = TagOf(hash);
+            gate.HadRows = true;
         }
     }
 
@@ -205,16 +218,16 @@ internal sealed class HotRows
         return -1;
     }
 
-    /// <summary>The first place whose row was not asked for since the hand came by last.</summary>
+    /// <summary>The first place whose row was not asked for since the hand came by last; the hand goes round once, however fast they are asked for.</summary>
     private int TakePlace(int set)
     {
         ref var hand = ref _sets[set].Hand;
-        while (true)
+        for (var steps = 0; ; steps++)
         {
             var place = (set * Ways) + hand;
             hand = (hand + 1) % Ways;
             var row = new HotRow(_rows[place]);
-            if (!row.IsUsed)
+            if (!row.IsUsed || steps == Ways)
             {
                 return place;
             }
@@ -233,7 +246,7 @@ internal sealed class HotRows
 
         var hash = HashOf(dataKey);
         var set = SetOf(hash);
-        lock (GateOf(set))
+        lock (GateOf(set).Lock)
         {
             ref var touched = ref _sets[set].Touched;
             touched = revision > touched ? revision : touched;
@@ -245,7 +258,10 @@ internal sealed class HotRows
         }
     }
 
-    /// <summary>Rows of whole keyspaces change or go: before the View with that is published.</summary>
+    /// <summary>
+    /// All rows go: before the View is published that has others. Where that is one of the same revision, a reader of the View before may still offer
+    /// what it read: the caller sees to it that nobody is given that.
+    /// </summary>
     public void TouchAll(Revision revision)
     {
         if (!IsOn)
@@ -258,10 +274,16 @@ internal sealed class HotRows
         _gone = [];
         for (var i = 0; i < _gates.Length; i++)
         {
-            lock (_gates[i])
+            lock (_gates[i].Lock)
             {
-                Array.Clear(_rows, i * _setsOfGate * Ways, _setsOfGate * Ways);
-                Array.Clear(_tags, i * _setsOfGate * Ways, _setsOfGate * Ways);
+                if (_gates[i].HadRows)
+                {
+                    var first = i * _setsOfGate * Ways;
+                    var count = Math.Min(_setsOfGate * Ways, _rows.Length - first);
+                    Array.Clear(_rows, first, count);
+                    Array.Clear(_tags, first, count);
+                    _gates[i].HadRows = false;
+                }
             }
         }
     }
@@ -278,13 +300,21 @@ internal sealed class HotRows
             return;
         }
 
-        if (_gone.Length + prefixes.Count > MaxGonePrefixes)
+        GonePrefix[] gone = [.. _gone, .. prefixes.Select(prefix => new GonePrefix(prefix, revision))];
+        if (gone.Length > MaxGonePrefixes)
         {
-            TouchAll(revision);
-            return;
+            gone = [.. gone.GroupBy(one => BinaryPrimitives.ReadUInt32BigEndian(one.Prefix)).Select(
+                keyspace => new GonePrefix(keyspace.First().Prefix[..StorageKeys.KeyspaceBytes], keyspace.Max(one => one.Revision)))];
         }
 
-        _gone = [.. _gone, .. prefixes.Select(prefix => new GonePrefix(prefix, revision))];
+        if (gone.Length > MaxGonePrefixes)
+        {
+            TouchAll(revision);
+        }
+        else
+        {
+            _gone = gone;
+        }
     }
 
     /// <summary>True where a row that a View at a revision has may be gone by now.</summary>
@@ -304,7 +334,7 @@ internal sealed class HotRows
     /// <summary>Other bits than those that choose the set.</summary>
     private static uint TagOf(ulong hash) => (uint)(hash >> 32) | 1;
 
-    private int SetOf(ulong hash) => (int)(hash & (uint)(_sets.Length - 1));
+    private int SetOf(ulong hash) => (int)(((hash & uint.MaxValue) * (uint)_sets.Length) >> 32);
 
-    private Lock GateOf(int set) => _gates[set / _setsOfGate];
+    private Gate GateOf(int set) => _gates[set / _setsOfGate];
 }
