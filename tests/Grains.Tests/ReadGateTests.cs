@@ -149,6 +149,18 @@ public sealed class ReadGateTests : IDisposable
     }
 
     [Theory]
+    [InlineData(0)]
+    [InlineData(4)]
+    [InlineData(255)]
+    public async Task A_consistency_that_this_version_does_not_know_is_refused_and_not_read_as_another(byte consistency)
+    {
+        var requirement = new ReadRequirement((ReadConsistency)consistency, default, Here, AllowStaleWhenCutOff: true);
+        var answer = await Read(requirement);
+        Assert.Equal((ReadStatus.Invalid, $"The read asks for consistency {consistency}, which is unknown to this version."), (answer.Status, answer.Problem));
+        Assert.Null(Gate(NodeRole.Replica, Options).TryAdmit(requirement));
+    }
+
+    [Theory]
     [InlineData(NodeRole.Hub)]
     [InlineData(NodeRole.Replica)]
     public void Only_a_read_that_has_nothing_to_wait_for_and_nothing_to_be_told_is_admitted_at_once(NodeRole role)

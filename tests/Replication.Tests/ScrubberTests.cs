@@ -91,6 +91,45 @@ public sealed class ScrubberTests : IDisposable
         Assert.Null(scrubber.Damage);
     }
 
+    [Fact]
+    public async Task A_copy_that_came_for_another_reason_while_damage_waited_to_be_said_is_enough()
+    {
+        DamageARow("wrong");
+        using var replica = new ReplicaStore(_directory.Sub("replica"));
+        await CopyAsync(replica.Store);
+        var said = 0;
+        var first = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using var scrubber = new Scrubber(
+            replica.Store, new(),
+            (_, _) =>
+            {
+                Interlocked.Increment(ref said);
+                first.TrySetResult();
+            },
+            _time, NullLogger<Scrubber>.Instance);
+        scrubber.Start();
+        await RunUntilAsync(first.Task);
+        var before = scrubber.Damage;
+        await CopyAsync(replica.Store);
+        await Eventually.TrueAsync(
+            () =>
+            {
+                _time.Advance(TimeSpan.FromSeconds(2));
+                return scrubber.Damage is { } again && again != before;
+            },
+            "the same damage, found again", Stop);
+        _hub.ApplyOne(_hub.Commands.Put(HubStore.Flags, "k", "right again"));
+        await CopyAsync(replica.Store);
+        await Eventually.TrueAsync(
+            () =>
+            {
+                _time.Advance(TimeSpan.FromSeconds(2));
+                return scrubber.Passes == 1;
+            },
+            "a pass that finds nothing", Stop);
+        Assert.Equal(1, said);
+    }
+
     private async Task RunUntilAsync(Task what) => await Eventually.TrueAsync(
         () =>
         {

@@ -176,7 +176,7 @@ public sealed class ClusterInspector(IReadOnlyList<string> gateways, TimeProvide
             try
             {
                 var session = await link.ConnectAsync(timeout, cancellation).ConfigureAwait(false);
-                var status = await session.Grains.GetGrain<IClusterGrain>(0).Status().WaitAsync(session.Lost).ConfigureAwait(false);
+                var status = await session.Grains.GetGrain<IClusterGrain>(0).Status().WaitOrLeaveAsync(session).ConfigureAwait(false);
                 var added = status.Nodes.Where(node => _grains.TryAdd(node.Node, session.Grains)).ToList();
                 Nodes.AddRange(added);
                 Unreachable.AddRange(status.Silent.Select(node => new Unreachable(node, "a member of its cluster that does not answer")));

@@ -45,6 +45,11 @@ public sealed class ReadGate(NodeContext node, IHubReads hub, ReadGateOptions op
             return refuse(ReadStatus.Unavailable, node.Answer(node.Store.Progress), withheld);
         }
 
+        if (!IsKnown(requirement))
+        {
+            return refuse(ReadStatus.Invalid, node.Answer(node.Store.Progress), $"The read asks for consistency {(byte)requirement.Consistency}, which is unknown to this version.");
+        }
+
         if (Foreign(requirement) is { } problem)
         {
             return refuse(ReadStatus.ForeignPosition, node.Answer(node.Store.Progress), problem);
@@ -85,6 +90,10 @@ public sealed class ReadGate(NodeContext node, IHubReads hub, ReadGateOptions op
         }
     }
 
+    /// <summary>False for a consistency of a later version, or none: to answer it as some other one could be less than was asked for.</summary>
+    private static bool IsKnown(in ReadRequirement requirement) =>
+        requirement.Consistency is ReadConsistency.Session or ReadConsistency.Eventual or ReadConsistency.Linearizable;
+
     /// <summary>The position asked for is of another cluster or history: what to say, or null.</summary>
     private string? Foreign(in ReadRequirement requirement)
     {
@@ -110,7 +119,7 @@ public sealed class ReadGate(NodeContext node, IHubReads hub, ReadGateOptions op
     /// caller disposes it.
     /// </summary>
     public View? TryAdmit(in ReadRequirement requirement) =>
-        options.Withheld() is null && Foreign(requirement) is null ? AcquireFreshEnough(requirement) : null;
+        options.Withheld() is null && IsKnown(requirement) && Foreign(requirement) is null ? AcquireFreshEnough(requirement) : null;
 
     private ValueTask<Admission> AdmitAsync(in ReadRequirement requirement, CancellationToken cancellation)
     {

@@ -129,6 +129,11 @@ public sealed partial class Scrubber(
             var wait = Pause * Math.Pow(2, Math.Min(_healed, 20));
             LogDamagedAgain(_healed);
             await Task.Delay(wait < options.Every ? wait : options.Every, time, _stop.Token).ConfigureAwait(false);
+            if (store.Progress.FullCopies != _copies)
+            {
+                // One came meanwhile for another reason; the next pass says what it is worth.
+                return;
+            }
         }
 
         onDamage(damage, _healed > 0);
