@@ -54,7 +54,7 @@ internal readonly struct HotRow
     /// <summary>Written only where it changes: a line of the cache that all processors read is not taken from them.</summary>
     public void Mark(bool used)
     {
-        if (IsUsed != used)
+        if (Found && IsUsed != used)
         {
             _bytes![Used] = used ? (byte)1 : (byte)0;
         }

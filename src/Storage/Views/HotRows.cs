@@ -26,6 +26,19 @@ internal sealed class HotRows
     private const int MaxGonePrefixes = 16;
 
     private const int Ways = 8;
+
+    /// <summary>
+    /// Places for each row: with one, a set in twenty of a full memory has more rows to keep than places, and each read that misses one of those costs
+    /// as much as ten that do not.
+    /// </summary>
+    private const int Spread = 2;
+
+    /// <summary>A set with fewer rows may have one more also where the memory is full; one with more of them goes then.</summary>
+    private const int Share = Ways / Spread;
+
+    /// <summary>Sets that are looked at for one with more than its share.</summary>
+    private const int MaxLooks = 16;
+
     private const int MinSeenSlots = 1 << 16;
     private const int MaxGates = 1 << 10;
 
@@ -34,6 +47,10 @@ internal sealed class HotRows
     private readonly byte[]?[] _rows;
     private readonly uint[] _tags;
     private readonly Set[] _sets;
+
+    private readonly int _capacity;
+    private int _count;
+    private int _hand;
 
     // One for a run of sets.
     private readonly Gate[] _gates;
@@ -51,7 +68,8 @@ internal sealed class HotRows
     /// <param name="capacity">About how many rows; 0 for none.</param>
     public HotRows(int capacity)
     {
-        var sets = capacity == 0 ? 0 : Math.Max(1, capacity / Ways);
+        var sets = capacity == 0 ? 0 : Math.Max(1, Spread * capacity / Ways);
+        _capacity = capacity;
         _rows = new byte[]?[sets * Ways];
         _tags = new uint[sets * Ways];
         _sets = new Set[sets];
@@ -62,14 +80,14 @@ internal sealed class HotRows
             _gates[i] = new();
         }
 
-        _seen = sets == 0 ? [] : new uint[Math.Max(MinSeenSlots, BitOperations.RoundUpToPowerOf2((uint)sets * Ways))];
+        _seen = sets == 0 ? [] : new uint[Math.Max(MinSeenSlots, BitOperations.RoundUpToPowerOf2((uint)capacity))];
     }
 
     /// <summary>False where none are kept: then there is no need to ask.</summary>
     public bool IsOn => _sets.Length > 0;
 
     /// <summary>Rows that are here now, also those that are not found any more.</summary>
-    public int Count => _rows.Count(static row => row is not null);
+    public int Count => Volatile.Read(ref _count);
 
     private struct Set
     {
@@ -84,8 +102,8 @@ internal sealed class HotRows
     {
         public Lock Lock { get; } = new();
 
-        /// <summary>A row came since all went: else there is nothing to clear, and memory that nobody has touched yet.</summary>
-        public bool HadRows { get; set; }
+        /// <summary>How many of its rows are here. With none there is nothing to clear, but memory that nobody may have touched yet.</summary>
+        public int Rows { get; set; }
     }
 
     private sealed record GonePrefix(byte[] Prefix, Revision Revision);
@@ -148,7 +166,7 @@ internal sealed class HotRows
         }
 
         var set = SetOf(hash);
-        if (FreePlaceOf(set) < 0 && IsFirst(hash))
+        if (!HasRoom(set) && IsFirst(hash))
         {
             return;
         }
@@ -168,12 +186,53 @@ internal sealed class HotRows
                 return;
             }
 
-            place = place >= 0 ? place : FreePlaceOf(set);
+            if (place < 0 && HasRoom(set))
+            {
+                place = Array.IndexOf(_tags, 0u, set * Ways, Ways);
+                gate.Rows++;
+                Interlocked.Increment(ref _count);
+            }
+
             place = place >= 0 ? place : TakePlace(set);
             Volatile.Write(ref _rows[place], row);
             _tags[place] = TagOf(hash);
-            gate.HadRows = true;
         }
+
+        if (Count > _capacity)
+        {
+            Shrink();
+        }
+    }
+
+    private bool HasRoom(int set) => CountOf(set) is var rows && (rows < Share || (rows < Ways && Count < _capacity));
+
+    private int CountOf(int set) => Ways - _tags.AsSpan(set * Ways, Ways).Count(0u);
+
+    /// <summary>One row goes, of some set that has more than its share.</summary>
+    private void Shrink()
+    {
+        for (var looks = 0; looks < MaxLooks; looks++)
+        {
+            var set = (int)((uint)Interlocked.Increment(ref _hand) % (uint)_sets.Length);
+            var gate = GateOf(set);
+            lock (gate.Lock)
+            {
+                if (CountOf(set) > Share)
+                {
+                    Remove(gate, TakePlace(set));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// <summary>Under the gate.</summary>
+    private void Remove(Gate gate, int place)
+    {
+        Volatile.Write(ref _rows[place], null);
+        _tags[place] = 0;
+        gate.Rows--;
+        Interlocked.Decrement(ref _count);
     }
 
     /// <summary>Marks a key as asked for. False where it was lately.</summary>
@@ -205,20 +264,10 @@ internal sealed class HotRows
         return -1;
     }
 
-    private int FreePlaceOf(int set)
-    {
-        for (var place = set * Ways; place < (set + 1) * Ways; place++)
-        {
-            if (_tags[place] == 0)
-            {
-                return place;
-            }
-        }
-
-        return -1;
-    }
-
-    /// <summary>The first place whose row was not asked for since the hand came by last; the hand goes round once, however fast they are asked for.</summary>
+    /// <summary>
+    /// The first place whose row was not asked for since the hand came by last; the hand goes round once, however fast they are asked for. For a set
+    /// with rows, under its gate.
+    /// </summary>
     private int TakePlace(int set)
     {
         ref var hand = ref _sets[set].Hand;
@@ -227,7 +276,7 @@ internal sealed class HotRows
             var place = (set * Ways) + hand;
             hand = (hand + 1) % Ways;
             var row = new HotRow(_rows[place]);
-            if (!row.IsUsed || steps == Ways)
+            if (row.Found && (!row.IsUsed || steps >= Ways))
             {
                 return place;
             }
@@ -246,14 +295,14 @@ internal sealed class HotRows
 
         var hash = HashOf(dataKey);
         var set = SetOf(hash);
-        lock (GateOf(set).Lock)
+        var gate = GateOf(set);
+        lock (gate.Lock)
         {
             ref var touched = ref _sets[set].Touched;
             touched = revision > touched ? revision : touched;
             if (PlaceOf(dataKey, hash, out _) is >= 0 and var place)
             {
-                Volatile.Write(ref _rows[place], null);
-                _tags[place] = 0;
+                Remove(gate, place);
             }
         }
     }
@@ -276,13 +325,14 @@ internal sealed class HotRows
         {
             lock (_gates[i].Lock)
             {
-                if (_gates[i].HadRows)
+                if (_gates[i].Rows > 0)
                 {
                     var first = i * _setsOfGate * Ways;
                     var count = Math.Min(_setsOfGate * Ways, _rows.Length - first);
                     Array.Clear(_rows, first, count);
                     Array.Clear(_tags, first, count);
-                    _gates[i].HadRows = false;
+                    Interlocked.Add(ref _count, -_gates[i].Rows);
+                    _gates[i].Rows = 0;
                 }
             }
         }
