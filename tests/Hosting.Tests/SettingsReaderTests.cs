@@ -272,6 +272,7 @@ public sealed class SettingsReaderTests
         Assert.All(settings.Nodes.Skip(1), node => Assert.Equal(["127.0.0.1:30000"], node.Upstreams));
         Assert.All(settings.Nodes, node => Assert.Equal(Path.Combine(".quicksilver", node.NodeId.Value), node.DataDirectory));
         Assert.All(settings.Nodes, node => Assert.Equal(IPAddress.Loopback, node.Address));
+        Assert.All(settings.Nodes, node => Assert.Equal(20_000, node.HotRows));
     }
 
     [Theory]

@@ -25,18 +25,18 @@ internal sealed class HotRows
     /// <summary>Prefixes that are compared with each row that is found; with more, all rows of their keyspaces go.</summary>
     private const int MaxGonePrefixes = 16;
 
+    /// <summary>Keyspaces of which all rows went and that are compared; with more, all rows go. Leaves place for the prefixes that come.</summary>
+    private const int MaxGoneKeyspaces = MaxGonePrefixes / 2;
+
     private const int Ways = 8;
 
     /// <summary>
-    /// Places for each row: with one, a set in twenty of a full memory has more rows to keep than places, and each read that misses one of those costs
-    /// as much as ten that do not.
+    /// Places for each row: with one, a set in eleven of a memory that is two thirds full has more rows to keep than places, and a read that misses one
+    /// of those costs as much as ten that do not.
     /// </summary>
     private const int Spread = 2;
 
-    /// <summary>A set with fewer rows may have one more also where the memory is full; one with more of them goes then.</summary>
-    private const int Share = Ways / Spread;
-
-    /// <summary>Sets that are looked at for one with more than its share.</summary>
+    /// <summary>Sets that are looked through for a row that was not asked for lately.</summary>
     private const int MaxLooks = 16;
 
     private const int MinSeenSlots = 1 << 16;
@@ -129,6 +129,7 @@ internal sealed class HotRows
     {
         var first = SetOf(hash) * Ways;
         Prefetch(ref _tags[first]);
+        Prefetch(ref _tags[first + Ways - 1]);
         Prefetch(ref _rows[first]);
         Prefetch(ref _rows[first + Ways - 1]);
     }
@@ -166,12 +167,16 @@ internal sealed class HotRows
         }
 
         var set = SetOf(hash);
-        if (!HasRoom(set) && IsFirst(hash))
+        var hasRoom = Count < _capacity && FreePlaceOf(set) >= 0;
+        if (!hasRoom && IsFirst(hash))
         {
             return;
         }
 
         var row = HotRow.Create(dataKey, value, at);
+
+        // One for which another one goes was asked for twice, and is not the next to go.
+        new HotRow(row).Mark(used: !hasRoom);
         var gate = GateOf(set);
         lock (gate.Lock)
         {
@@ -186,9 +191,9 @@ internal sealed class HotRows
                 return;
             }
 
-            if (place < 0 && HasRoom(set))
+            if (place < 0 && FreePlaceOf(set) is >= 0 and var free)
             {
-                place = Array.IndexOf(_tags, 0u, set * Ways, Ways);
+                place = free;
                 gate.Rows++;
                 Interlocked.Increment(ref _count);
             }
@@ -204,24 +209,36 @@ internal sealed class HotRows
         }
     }
 
-    private bool HasRoom(int set) => CountOf(set) is var rows && (rows < Share || (rows < Ways && Count < _capacity));
+    private int FreePlaceOf(int set) => Array.IndexOf(_tags, 0u, set * Ways, Ways);
 
-    private int CountOf(int set) => Ways - _tags.AsSpan(set * Ways, Ways).Count(0u);
-
-    /// <summary>One row goes, of some set that has more than its share.</summary>
+    /// <summary>
+    /// One row goes: the next that was not asked for since the hand came by last. Where so many others come before it that they would keep everybody
+    /// waiting, one of those.
+    /// </summary>
     private void Shrink()
     {
-        for (var looks = 0; looks < MaxLooks; looks++)
+        for (var looks = 0; ; looks++)
         {
             var set = (int)((uint)Interlocked.Increment(ref _hand) % (uint)_sets.Length);
             var gate = GateOf(set);
             lock (gate.Lock)
             {
-                if (CountOf(set) > Share)
+                for (var place = set * Ways; place < (set + 1) * Ways; place++)
                 {
-                    Remove(gate, TakePlace(set));
-                    return;
+                    var row = new HotRow(_rows[place]);
+                    if (row.Found && (!row.IsUsed || looks >= MaxLooks))
+                    {
+                        Remove(gate, place);
+                        return;
+                    }
+
+                    row.Mark(used: false);
                 }
+            }
+
+            if (Count <= _capacity)
+            {
+                return;
             }
         }
     }
@@ -265,8 +282,8 @@ internal sealed class HotRows
     }
 
     /// <summary>
-    /// The first place whose row was not asked for since the hand came by last; the hand goes round once, however fast they are asked for. For a set
-    /// with rows, under its gate.
+    /// The first place whose row was not asked for since the hand of the set came by last; the hand goes round once, however fast they are asked for.
+    /// For a full set, under its gate.
     /// </summary>
     private int TakePlace(int set)
     {
@@ -276,7 +293,7 @@ internal sealed class HotRows
             var place = (set * Ways) + hand;
             hand = (hand + 1) % Ways;
             var row = new HotRow(_rows[place]);
-            if (row.Found && (!row.IsUsed || steps >= Ways))
+            if (!row.IsUsed || steps == Ways)
             {
                 return place;
             }
@@ -355,16 +372,14 @@ internal sealed class HotRows
         {
             gone = [.. gone.GroupBy(one => BinaryPrimitives.ReadUInt32BigEndian(one.Prefix)).Select(
                 keyspace => new GonePrefix(keyspace.First().Prefix[..StorageKeys.KeyspaceBytes], keyspace.Max(one => one.Revision)))];
+            if (gone.Length > MaxGoneKeyspaces)
+            {
+                TouchAll(revision);
+                return;
+            }
         }
 
-        if (gone.Length > MaxGonePrefixes)
-        {
-            TouchAll(revision);
-        }
-        else
-        {
-            _gone = gone;
-        }
+        _gone = gone;
     }
 
     /// <summary>True where a row that a View at a revision has may be gone by now.</summary>
