@@ -27,10 +27,11 @@ public sealed class ScrubberTests : IDisposable
         _source = new(NodeId.Parse("hub-0"), _hub.Store, index => new(index.Value), new(), _time);
     }
 
-    private void DamageARow(string value)
+    /// <param name="revision">That of the row; null for the store's.</param>
+    private void DamageARow(string value, long? revision = null)
     {
         var row = new ByteWriter();
-        DataRow.Write(row, _hub.Store.Progress.Position.Revision, default, default, System.Text.Encoding.ASCII.GetBytes(value));
+        DataRow.Write(row, revision is { } given ? new(given) : _hub.Store.Progress.Position.Revision, default, default, System.Text.Encoding.ASCII.GetBytes(value));
         var batch = new WriteBatchBuilder();
         batch.Put(_hub.Store.Database.FamilyId(ColumnFamily.Data), [0, 0, 0, 1, (byte)'k'], row.ToArray());
         _hub.Store.Database.Write(batch);
@@ -128,6 +129,25 @@ public sealed class ScrubberTests : IDisposable
             },
             "a pass that finds nothing", Stop);
         Assert.Equal(1, said);
+    }
+
+    [Fact]
+    public async Task A_copy_that_comes_under_a_pass_is_looked_at_as_soon_as_that_has_ended()
+    {
+        // So large that a step ends behind it.
+        _hub.ApplyOne(_hub.Commands.Put(HubStore.Flags, "z", new string('z', 300_000)));
+        using var replica = new ReplicaStore(_directory.Sub("replica"));
+        await CopyAsync(replica.Store);
+        var damage = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using var scrubber = new Scrubber(replica.Store, new(), (_, _) => damage.TrySetResult(), _time, NullLogger<Scrubber>.Instance);
+        scrubber.Start();
+        await Eventually.TrueAsync(() => scrubber.Bytes > 0, "a first step", Stop);
+        DamageARow("wrong", revision: 2);
+        await CopyAsync(replica.Store);
+        var before = _time.GetUtcNow();
+        await RunUntilAsync(damage.Task);
+        Assert.InRange(_time.GetUtcNow() - before, TimeSpan.Zero, TimeSpan.FromHours(1));
+        Assert.Equal(1, scrubber.Passes);
     }
 
     private async Task RunUntilAsync(Task what) => await Eventually.TrueAsync(

@@ -147,6 +147,12 @@ public sealed partial class Scrubber(
             return;
         }
 
+        if (Damage is null && store.Progress.FullCopies != _copies)
+        {
+            // A copy came under the pass, which saw what was there before: nobody has looked at it yet.
+            return;
+        }
+
         while (Damage is not null && time.GetElapsedTime(begun) < options.Every)
         {
             // Another copy mends it; for all else it is looked at again when its time has come.
