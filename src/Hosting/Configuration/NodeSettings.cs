@@ -76,7 +76,8 @@ public sealed record NodeSettings
 
     /// <summary>
     /// One for each 16 KiB of the memory that this process may use, at least 20,000 and at most 2,000,000: with rows of 150 bytes an
-    /// eightieth of it, with the largest that enter a fifteenth, where it is more than the least. Reads of 64 rows that are all there are three to four times as fast (bench/README.md).
+    /// eightieth of it, with the largest that enter a fifteenth, where it is more than the least. Reads of 64 rows that are all there are three
+    /// to four times as fast (bench/README.md).
     /// </summary>
     public static int DefaultHotRows { get; } = (int)Math.Clamp(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes >> 14, 20_000, 2_000_000);
 
